@@ -1,0 +1,16 @@
+"""Train every weight: the most the model can learn, and the most memory."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from jishi.core.contracts import Adaptation, Objective
+
+
+@dataclass(frozen=True)
+class Full(Adaptation):
+    """Every weight learns."""
+
+    learning_rate = 5e-5
+
+    def apply(self, model: Any, objective: Objective) -> Any:  # noqa: ARG002
+        return model.requires_grad_(True)

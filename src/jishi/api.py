@@ -1,0 +1,137 @@
+"""The verbs of Jishi: prepare, finetune, evaluate, predict, serve, and what lists and checks. One function each.
+
+A verb takes a spec file or its main value first, and any field of its spec by keyword:
+
+    import jishi
+    run = jishi.finetune(data="reviews.csv", model="e5-small", adapt="lora", out="runs/a")
+    jishi.predict(run.bundle, ["很好用"])
+
+The same fields are the CLI's `key=value` and the keys of a YAML spec. Heavy libraries are imported inside the verbs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from jishi.core import document, spec
+
+if TYPE_CHECKING:
+    from jishi.core.contracts import Prediction
+    from jishi.data.dataset import Dataset
+    from jishi.lifecycle.finetune import Result
+    from jishi.predictor import Predictor
+    from jishi.training.loop import Event, Loop
+
+Spec = TypeVar("Spec")
+Source = str | Path | Mapping[str, Any] | None
+
+
+def prepare(source: Source = None, /, *, overrides: Sequence[str] = (), **settings: Any) -> Dataset:
+    """Read rows, refuse the bad ones with file and line, split, and write them as Arrow with a data report."""
+    from jishi.lifecycle.prepare import PrepareSpec, prepare
+
+    return prepare(read(PrepareSpec, source, settings, overrides))
+
+
+def finetune(
+    source: Source = None,
+    /,
+    *,
+    overrides: Sequence[str] = (),
+    listen: Callable[[Event], None] = lambda _: None,
+    watch: Callable[[Loop], None] = lambda _: None,
+    **settings: Any,
+) -> Result:
+    """Fine-tune a base model on a task, judge it beside a plain baseline and write a bundle that replays its probes.
+
+    `listen` hears every training event; `watch` is handed the loop, whose `stop` ends the run after a checkpoint.
+    """
+    from jishi.lifecycle.finetune import FinetuneSpec, finetune
+
+    return finetune(read(FinetuneSpec, source, settings, overrides), listen, watch)
+
+
+def plan(source: Source = None, /, *, overrides: Sequence[str] = (), **settings: Any) -> dict[str, Any]:
+    """What a fine-tuning would take: parameters, tokens, steps, memory in bytes and seconds, from two timed steps."""
+    from jishi.lifecycle.finetune import FinetuneSpec
+    from jishi.lifecycle.plan import plan
+
+    return plan(read(FinetuneSpec, source, settings, overrides))
+
+
+def evaluate(source: Source = None, /, *, overrides: Sequence[str] = (), **settings: Any) -> dict[str, Any]:
+    """Judge a bundle on rows it has not seen, after its probes have been replayed."""
+    from jishi.lifecycle.evaluate import EvaluateSpec, evaluate
+
+    return evaluate(read(EvaluateSpec, source, settings, overrides))
+
+
+def load(bundle: str | Path, *, verify: bool = True) -> Predictor:
+    """A bundle ready to answer; with `verify`, every file is held to its digest."""
+    from jishi.predictor import Predictor
+
+    return Predictor.load(bundle, verify=verify)
+
+
+def predict(bundle: str | Path, inputs: Sequence[Any]) -> list[Prediction]:
+    """Answers of a bundle: one prediction an input (a text, or a mapping of the task's columns)."""
+    return load(bundle).predict(inputs)
+
+
+def serve(source: Source = None, /, *, overrides: Sequence[str] = (), **settings: Any) -> None:
+    """Answer over HTTP until interrupted: the API and a page to try it."""
+    from jishi.serving.serve import serve
+    from jishi.serving.spec import ServeSpec
+
+    serve(read(ServeSpec, source, settings, overrides))
+
+
+def models(folder: str | Path = "runs") -> list[dict[str, Any]]:
+    """Every base model at hand, and every bundle below `folder`."""
+    from jishi.lifecycle.models import models
+
+    return models(Path(folder))
+
+
+def doctor() -> list[dict[str, Any]]:
+    """What this machine offers, and what stands in the way: one finding a line, with its cure."""
+    from jishi.lifecycle.doctor import findings
+
+    return findings()
+
+
+def schema(verb: str) -> dict[str, Any]:
+    """The JSON Schema of a verb's spec."""
+    return spec.schema(spec_of(verb))
+
+
+def spec_of(verb: str) -> type:
+    """The spec class of a verb; the sub-module is named as the verb."""
+    from jishi.core.errors import UnknownName
+    from jishi.lifecycle.evaluate import EvaluateSpec
+    from jishi.lifecycle.finetune import FinetuneSpec
+    from jishi.lifecycle.prepare import PrepareSpec
+    from jishi.serving.spec import ServeSpec
+
+    specs = (EvaluateSpec, FinetuneSpec, PrepareSpec, ServeSpec)
+    for cls in specs:
+        if cls.__name__.removesuffix("Spec").lower() == verb:
+            return cls
+    raise UnknownName("verb", verb, [cls.__name__.removesuffix("Spec").lower() for cls in specs])
+
+
+def read(
+    cls: type[Spec], source: Source = None, settings: Mapping[str, Any] | None = None, overrides: Sequence[str] = ()
+) -> Spec:
+    """The spec of a verb from a YAML file, a mapping or its main value, then keywords, then `a.b=c` overrides."""
+    if isinstance(source, Mapping):
+        start = document.Document(source, "spec")
+    elif source is None:
+        start = document.Document({}, "spec")
+    elif Path(source).suffix in {".yaml", ".yml"}:
+        start = document.read(source)
+    else:
+        start = document.Document({spec.first_field(cls): str(source)}, "spec")
+    return spec.build(cls, spec.override(spec.merge(start, settings or {}), overrides))

@@ -1,0 +1,231 @@
+"""The terminal face: `jishi VERB [MAIN] [key=value …]`. Every verb is one function of `jishi.api`.
+
+MAIN is a spec file (.yaml) or the verb's main value; `a.b=c` sets any field. Exit code 0 done, 1 failed, 2 not understood.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from jishi import api
+from jishi.core import i18n
+from jishi.core.errors import JishiError, UsageError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Jishi 基石")
+models_app = typer.Typer(
+    no_args_is_help=True, help="Base models at hand and bundles made. 可用的基础模型与已生成的模型包。"
+)
+config_app = typer.Typer(no_args_is_help=True, help="What a verb can be asked for. 每个命令的全部设置。")
+app.add_typer(models_app, name="models")
+app.add_typer(config_app, name="config")
+
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(help="A spec file or the main value, then key=value. 规格文件或主要参数，其后为 键=值。"),
+]
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable output. 输出 JSON。")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error. 出错时显示完整堆栈。")]
+Lang = Annotated[str | None, typer.Option("--lang", help="zh or en. 界面语言。")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Show what it would take, and do nothing. 只显示计划，不执行。")
+]
+
+
+@app.command()
+def prepare(words: Words = None, as_json: Json = False, debug: Debug = False, lang: Lang = None) -> None:
+    """Read, check and split rows, with a data report. 读取、检查并划分数据，给出数据报告。"""
+
+    def run() -> None:
+        from jishi import terminal
+
+        main, overrides = _split(words)
+        data = api.prepare(main, overrides=overrides)
+        _show({"path": str(data.path), "fingerprint": data.fingerprint, "report": data.report}, as_json, terminal.data)
+
+    _guarded(run, as_json, debug, lang)
+
+
+@app.command()
+def finetune(
+    words: Words = None, dry_run: DryRun = False, as_json: Json = False, debug: Debug = False, lang: Lang = None
+) -> None:
+    """Fine-tune, evaluate and write a bundle. 微调、评估并写出模型包。"""
+
+    def run() -> None:
+        from jishi import terminal
+
+        main, overrides = _split(words)
+        if dry_run:
+            _show(api.plan(main, overrides=overrides), as_json, terminal.plan)
+            return
+        with terminal.Training(as_json, resume=f"jishi finetune {' '.join(words or [])}") as training:
+            result = api.finetune(main, overrides=overrides, listen=training.hear, watch=training.watch)
+        if result.bundle is None:
+            raise typer.Exit(130)
+        summary = {
+            "out": str(result.folder), "bundle": str(result.bundle),
+            "evaluation": result.evaluation, "resources": result.resources,
+        }  # fmt: skip
+        _show(summary, as_json, terminal.result)
+
+    _guarded(run, as_json, debug, lang)
+
+
+@app.command()
+def evaluate(words: Words = None, as_json: Json = False, debug: Debug = False, lang: Lang = None) -> None:
+    """Judge a bundle on new rows. 在新数据上评估模型包。"""
+
+    def run() -> None:
+        from jishi import terminal
+
+        main, overrides = _split(words)
+        _show(api.evaluate(main, overrides=overrides), as_json, terminal.evaluation)
+
+    _guarded(run, as_json, debug, lang)
+
+
+@app.command()
+def predict(
+    bundle: str,
+    inputs: Annotated[list[str] | None, typer.Argument(help="Texts or pictures. 文本或图片。")] = None,
+    file: Annotated[str | None, typer.Option(help="A file of rows (any format prepare reads). 数据文件。")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+    lang: Lang = None,
+) -> None:
+    """Answer with a bundle. 用模型包作答。"""
+
+    def run() -> None:
+        from jishi import terminal
+        from jishi.data.rows import read
+
+        rows: list[Any] = list(inputs or [])
+        if file:
+            rows += [raw for _, raw in read(file)]
+        if not rows:
+            raise UsageError("cli.no-inputs")
+        answers = api.predict(bundle, rows)
+        _show(
+            [{"input": row, **answer} for row, answer in zip(rows, answers, strict=True)], as_json, terminal.predictions
+        )
+
+    _guarded(run, as_json, debug, lang)
+
+
+@app.command()
+def serve(words: Words = None, as_json: Json = False, debug: Debug = False, lang: Lang = None) -> None:
+    """Answer over HTTP, with a page to try it. 启动 HTTP 服务与试用页面。"""
+
+    def run() -> None:
+        main, overrides = _split(words)
+        api.serve(main, overrides=overrides)
+
+    _guarded(run, as_json, debug, lang)
+
+
+@models_app.command("list")
+def models_list(folder: str = "runs", as_json: Json = False, debug: Debug = False, lang: Lang = None) -> None:
+    """Base models at hand, and bundles below a folder. 列出基础模型与模型包。"""
+
+    def run() -> None:
+        from jishi import terminal
+
+        _show(api.models(folder), as_json, terminal.models)
+
+    _guarded(run, as_json, debug, lang)
+
+
+@app.command()
+def doctor(as_json: Json = False, debug: Debug = False, lang: Lang = None) -> None:
+    """Check this machine. 检查本机环境。"""
+
+    def run() -> None:
+        from jishi import terminal
+
+        findings = api.doctor()
+        _show(findings, as_json, terminal.findings)
+        if any(finding["level"] == "error" for finding in findings):
+            raise typer.Exit(1)
+
+    _guarded(run, as_json, debug, lang)
+
+
+@config_app.command("schema")
+def config_schema(verb: str = "finetune", debug: Debug = False, lang: Lang = None) -> None:
+    """The JSON Schema of a verb's spec. 输出某个命令的 JSON Schema。"""
+    _guarded(lambda: _print(api.schema(verb)), False, debug, lang)
+
+
+@config_app.command("show")
+def config_show(
+    words: Words = None, verb: str = "finetune", as_json: Json = False, debug: Debug = False, lang: Lang = None
+) -> None:
+    """A spec with every default filled in. 显示补全默认值后的规格。"""
+
+    def run() -> None:
+        import yaml
+
+        from jishi.core import spec
+
+        main, overrides = _split(words)
+        value = spec.dump(api.read(api.spec_of(verb), main, {}, overrides))
+        _show(
+            value,
+            as_json,
+            lambda value: typer.echo(yaml.safe_dump(value, allow_unicode=True, sort_keys=False).rstrip()),
+        )
+
+    _guarded(run, as_json, debug, lang)
+
+
+def main() -> None:
+    """The console entry point."""
+    app()
+
+
+def _split(words: list[str] | None) -> tuple[str | None, list[str]]:
+    """The main value (first word without `=`), and the overrides."""
+    words = words or []
+    if words and "=" not in words[0]:
+        return words[0], words[1:]
+    return None, words
+
+
+def _show(value: Any, as_json: bool, render: Callable[[Any], None]) -> None:
+    if as_json:
+        _print(value)
+    else:
+        render(value)
+
+
+def _print(value: Any) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def _guarded(run: Callable[[], None], as_json: bool, debug: bool, lang: str | None) -> None:
+    """Run a verb; an error becomes one sentence and its exit code, a traceback only with --debug."""
+    if lang:
+        i18n.set_language(lang)
+    try:
+        run()
+    except JishiError as error:
+        if debug:
+            raise
+        if as_json:
+            _print({"error": error.to_dict()})
+        else:
+            typer.secho(str(error), fg="red", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of a pipe has gone: nothing more to say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as error:
+        if debug:
+            raise
+        typer.secho(i18n.text("cli.unexpected", kind=type(error).__name__, reason=error), fg="red", err=True)
+        sys.exit(1)

@@ -1,0 +1,101 @@
+"""The bundle: one folder that is the trained model, and can prove it.
+
+A transformers folder (weights as safetensors, config, processor) plus `jishi.json` (the record: task, transforms, data
+fingerprints, scores, versions), `probes.jsonl` (inputs with the answers recorded at training), `README.md` (the model card)
+and `MANIFEST.json` (SHA-256 of every other file). Nothing in it is ever executed or unpickled.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from jishi.core import manifest, publish, spec
+from jishi.core.contracts import Adaptation, Objective, Task
+from jishi.core.document import Document
+from jishi.core.errors import BundleError
+
+FORMAT = 1
+RECORD = "jishi.json"
+PROBES = "probes.jsonl"
+CARD = "README.md"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle on disk: `record` is `jishi.json`, `probes` the recorded answers ({"row", "prediction", "outputs"})."""
+
+    path: Path
+    record: Mapping[str, Any]
+    probes: Sequence[Mapping[str, Any]]
+
+    @property
+    def objective(self) -> Objective:
+        """What the model was trained for, with its labels, prefix and temperature as trained."""
+        return cast(Objective, spec.plugin(Objective, Document(self.record["task"], str(self.path / RECORD))))
+
+    @property
+    def task(self) -> Task:
+        """The objective as one that can answer; a pretrained base can't, and says so."""
+        objective = self.objective
+        if not isinstance(objective, Task):
+            raise BundleError("core.bundle-no-task", path=self.path, given=self.record["task"]["name"])
+        return objective
+
+    @property
+    def adaptation(self) -> Adaptation:
+        """How the weights were trained."""
+        return cast(Adaptation, spec.plugin(Adaptation, Document(self.record["adaptation"], str(self.path / RECORD))))
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the manifest: the bundle's identity."""
+        return manifest.sha256(self.path / manifest.MANIFEST)
+
+
+def write(
+    path: Path, *, model: Any, processor: Any, record: Mapping[str, Any], probes: Sequence[Mapping[str, Any]], card: str
+) -> Bundle:
+    """Write a bundle whole or not at all, and read it back verified. `record["task"]` is the dumped task."""
+    with publish.folder(path) as folder:
+        model.save_pretrained(folder, safe_serialization=True)
+        processor.save_pretrained(folder)
+        (folder / RECORD).write_text(_json({"format": FORMAT, **record}) + "\n", encoding="utf-8")
+        (folder / PROBES).write_text("".join(_line(probe) + "\n" for probe in probes), encoding="utf-8")
+        (folder / CARD).write_text(card, encoding="utf-8")
+        manifest.seal(folder)
+    return read(path)
+
+
+def read(path: str | Path, *, verify: bool = True) -> Bundle:
+    """The bundle at `path`. Raises BundleError naming the damaged, missing or unlisted file."""
+    folder = Path(path)
+    for name in (RECORD, manifest.MANIFEST):
+        if not (folder / name).is_file():
+            raise BundleError("core.bundle-not-found", path=path, file=name)
+    if verify:
+        _verify(folder)
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        probes = [json.loads(line) for line in (folder / PROBES).read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError):
+        raise BundleError("core.bundle-damaged", path=path, file=RECORD) from None
+    if record["format"] > FORMAT:
+        raise BundleError("core.bundle-newer", path=path, given=record["format"], allowed=FORMAT)
+    return Bundle(folder, record, probes)
+
+
+def _verify(folder: Path) -> None:
+    faults = manifest.faults(folder)
+    for code, kind in (("damaged", "damaged"), ("missing-file", "missing"), ("unlisted-file", "unlisted")):
+        for name in faults[kind]:
+            raise BundleError(f"core.bundle-{code}", path=folder, file=name)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False)
+
+
+def _line(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)

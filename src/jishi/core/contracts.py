@@ -1,0 +1,197 @@
+"""The contracts: what a plugin promises. With `api.py`, one of the two pages that tell the project.
+
+A plugin is a frozen dataclass in one file of its folder; the file's name is the name users type, the fields (made by
+`option`) are the YAML keys, CLI flags, docs and JSON Schema. `__init__` has no logic. One word per thing:
+
+    raw row → `parse` → row → `encode` → features → `vary` → `collate` → batch → `forward` → outputs → `decode` → predictions
+
+Training and serving call the same methods, so they cannot drift apart. Shapes: B batch, T tokens, C channels, H, W, K classes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+
+if TYPE_CHECKING:
+    import numpy
+    import torch
+
+Row = Mapping[str, Any]  # one example, canonical: the keys are the task's `columns` and `targets`
+Features = dict[str, Any]  # one encoded row: lists or arrays; "length" is its cost in tokens (1 where rows are equal)
+Batch = dict[str, Any]  # collated tensors, keyed as the model's forward names them, targets under "labels"
+Prediction = dict[str, Any]  # one answer, plain JSON
+
+
+def option(
+    default: Any = MISSING, en: str = "", zh: str = "", *, aliases: tuple[str, ...] = (), factory: Any = MISSING
+) -> Any:
+    """A dataclass field with its sentence of help in both languages and the names other tools give it."""
+    metadata = {"en": en, "zh": zh, "aliases": aliases}
+    if factory is not MISSING:
+        return field(default_factory=factory, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Base:
+    """What an objective may know of the model it starts from, read before any weight is."""
+
+    name: str
+    modality: str  # "text", "image": the modality the processor reads
+    pooling: str = "cls"  # how a sentence vector is made: "cls", "mean", "max"
+    prefix: str = ""  # what the base expects before a sentence ("query: " for e5)
+    max_length: int = 512  # positions it can read, in tokens
+
+
+@dataclass(frozen=True)
+class Head:
+    """The new head an objective asks for: transformers' class suffix and the config keys to set."""
+
+    architecture: str  # "ForSequenceClassification", "ForTokenClassification", "ForMaskedLM", "ForImageClassification"
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """`value` is what is minimised (scalar tensor); `parts` are named floats to log."""
+
+    value: torch.Tensor
+    outputs: Any = None
+    parts: Mapping[str, float] = field(default_factory=dict)
+
+
+class Modality(ABC):
+    """How values of one kind (text, image) are read, varied and described."""
+
+    binary: ClassVar[bool] = True  # base64 in JSON, where a string is never taken for a path; text says False
+
+    @abstractmethod
+    def read(self, value: Any) -> Any:
+        """The raw value from what a row holds (text, or a path, bytes or picture). Raises RowError, never loads code."""
+
+    @abstractmethod
+    def augment(self, raw: Any, rng: numpy.random.Generator) -> Any:
+        """A variation that keeps the meaning, for training."""
+
+    @abstractmethod
+    def corrupt(self, raw: Any, severity: float, rng: numpy.random.Generator) -> Any:
+        """A damaged copy, severity 0 (unchanged) to 1, for robustness tests."""
+
+    @abstractmethod
+    def statistics(self, raw: Any) -> dict[str, float | str]:
+        """Facts that slices and drift are made of (length, script; width, height, brightness)."""
+
+
+class Objective(ABC):
+    """What training minimises. `targets` lists alternative sets of target columns; () where none is needed."""
+
+    columns: ClassVar[Mapping[str, str]]  # input column → modality; "text?" marks an optional one
+    targets: ClassVar[tuple[tuple[str, ...], ...]] = ((),)
+
+    @abstractmethod
+    def parse(self, raw: Mapping[str, Any], *, training: bool = True) -> Row:
+        """The canonical row of a raw one; without `training`, targets may be absent. Raises RowError with a reason."""
+
+    def initialize(self, rows: Sequence[Row], base: Base) -> Self:  # noqa: ARG002
+        """This objective with what it must know of the training rows (labels) and the base (prefix, length) filled in."""
+        return self
+
+    @abstractmethod
+    def head(self) -> Head:
+        """The head the model needs."""
+
+    @abstractmethod
+    def encode(self, row: Row, processor: Any) -> Features:
+        """One row as features, deterministic; cached across epochs. Targets are encoded where the row has them."""
+
+    def vary(self, features: Features, processor: Any, rng: numpy.random.Generator, *, training: bool) -> Features:  # noqa: ARG002
+        """The random part of encoding (masking, augmentation). `rng` depends on seed, epoch and sample only."""
+        return features
+
+    @abstractmethod
+    def collate(self, features: Sequence[Features], processor: Any) -> Batch:
+        """Features as one padded batch. Padding never changes an answer."""
+
+    @abstractmethod
+    def loss(self, model: Any, batch: Batch) -> Loss:
+        """The mean loss of a batch, with the weight of one row independent of the padding."""
+
+
+class Task(Objective):
+    """An objective that can also answer and be scored. References are canonical rows."""
+
+    metric: ClassVar[str]  # the key of `score` that decides (best checkpoint, paired test, gate), higher is better
+
+    @abstractmethod
+    def forward(self, model: Any, batch: Batch) -> Any:
+        """Outputs as one tensor with B rows (logits)."""
+
+    @abstractmethod
+    def decode(self, outputs: Any, features: Sequence[Features]) -> list[Prediction]:
+        """One prediction a row from outputs (B, …)."""
+
+    def calibrate(self, outputs: Sequence[Any], rows: Sequence[Row]) -> Self:  # noqa: ARG002
+        """This task with its confidences fitted on held-out rows (temperature scaling, arXiv:1706.04599)."""
+        return self
+
+    @abstractmethod
+    def score(self, predictions: Sequence[Prediction], rows: Sequence[Row]) -> dict[str, float]:
+        """The task's true metrics, `metric` among them."""
+
+    @abstractmethod
+    def credit(self, prediction: Prediction, row: Row) -> float:
+        """How right one answer is, 0 to 1: what bad cases, slices and paired tests are made of."""
+
+    def details(self, predictions: Sequence[Prediction], rows: Sequence[Row]) -> dict[str, Any]:  # noqa: ARG002
+        """Behind the score: "per_class" [{label, precision, recall, f1, support}], "confusion" {labels, matrix}."""
+        return {}
+
+    @abstractmethod
+    def baseline(self, rows: Sequence[Row]) -> Rival:
+        """A plain rival fitted on the training rows (tf-idf + logistic regression, majority, …)."""
+
+
+class Rival(Protocol):
+    """A plain model that stands beside every score."""
+
+    name: str
+
+    def predict(self, rows: Sequence[Row]) -> list[Prediction]: ...
+
+
+class Adaptation(ABC):
+    """Which weights learn, and how."""
+
+    learning_rate: ClassVar[float]  # the peak rate that suits the method where the spec names none
+
+    def supports(self, objective: Objective) -> bool:  # noqa: ARG002
+        """Whether the method makes sense for the objective."""
+        return True
+
+    @abstractmethod
+    def apply(self, model: Any, objective: Objective) -> Any:
+        """The model ready to train: `requires_grad` marks what learns. Raises ModelError where the model has no place for it."""
+
+    def merge(self, model: Any) -> Any:
+        """The plain model with the adaptation folded in, answers unchanged."""
+        return model
+
+
+class Evaluator(ABC):
+    """One way to judge a predictor on held-out rows."""
+
+    @abstractmethod
+    def evaluate(self, predictor: Any, rows: Sequence[Row], **context: Any) -> dict[str, Any]:
+        """A plain JSON report."""
+
+
+CONTRACTS: Mapping[type, tuple[str, ...]] = {
+    Modality: ("modalities",),
+    Objective: ("tasks", "objectives"),
+    Task: ("tasks",),
+    Adaptation: ("adaptation",),
+    Evaluator: ("evaluation",),
+}

@@ -1,0 +1,29 @@
+"""Which writing system a text is in: Chinese and Japanese put no spaces between words, so much turns on it."""
+
+import re
+
+_RANGES = {
+    "han": "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff",
+    "kana": "\u3040-\u30ff\u31f0-\u31ff\uff66-\uff9f",
+    "hangul": "\u1100-\u11ff\uac00-\ud7af",
+    "latin": "A-Za-z\u00aa\u00ba\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u1e00-\u1eff",
+    "cyrillic": "\u0400-\u052f",
+    "arabic": "\u0600-\u06ff\u0750-\u077f",
+}
+_SCRIPTS = {name: re.compile(f"[{span}]") for name, span in _RANGES.items()}
+_CJK_MARKS = "\u3000-\u303f\u3100-\u312f\ufe30-\ufe4f\uff00-\uff65"
+SPACELESS = re.compile(f"[{_RANGES['han']}{_RANGES['kana']}{_CJK_MARKS}]")
+"""One character of a script written without spaces, its full-width punctuation included."""
+
+
+def script(text: str) -> str:
+    """The script most letters of a text belong to: "han", "kana", "latin", …, "other" where there are none."""
+    counts = {name: len(pattern.findall(text)) for name, pattern in _SCRIPTS.items()}
+    name = max(counts, key=counts.__getitem__)
+    return name if counts[name] else "other"
+
+
+def spaceless(text: str) -> bool:
+    """Whether a text is mainly written without spaces between words."""
+    letters = sum(not character.isspace() for character in text)
+    return 3 * len(SPACELESS.findall(text)) > letters > 0

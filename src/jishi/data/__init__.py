@@ -1,0 +1,1 @@
+"""Rows in, canonical rows out: sources, splits, reports, fingerprints."""

@@ -1,0 +1,81 @@
+"""What a row is, apart from where it stands: a number for its input (equal inputs are duplicates) and one for all of it."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jishi.core import manifest
+from jishi.core.contracts import Row
+from jishi.core.errors import RowError
+from jishi.data.columns import Column
+
+
+@dataclass(frozen=True)
+class Content:
+    """`input` and `whole` are 64-bit hashes of what a row says, the same on every machine; `size` is in bytes."""
+
+    input: int
+    whole: int
+    size: int
+    labels: tuple[str, ...]  # sorted, each once
+    single: bool  # whether a target is one label, not a set or sequence of them
+    empty: bool  # no input column holds anything
+
+
+def describe(row: Row, columns: Sequence[Column]) -> Content:
+    """The content of a canonical row; a file counts by its bytes, not by its path. Raises RowError for text that is none."""
+    names = {column.name for column in columns}
+    targets = {key: value for key, value in row.items() if key not in names}
+    try:
+        inputs = [_bytes_of(row.get(column.name), column) for column in columns]
+        rest = _json(targets)
+    except UnicodeEncodeError:
+        raise RowError("data.bad-unicode") from None
+    joined = b"\0".join(inputs)
+    if any(b"\0" in value for value in inputs) or b"\\u0000" in rest:
+        raise RowError("data.nul-byte")
+    return Content(
+        input=_number(joined),
+        whole=_number(joined + b"\0\0" + rest),
+        size=len(rest) + sum(_size(row.get(column.name), len(value)) for column, value in zip(columns, inputs, strict=True)),
+        labels=tuple(sorted(set(_labels(targets)))),
+        single=any(isinstance(value, str) for value in targets.values()),
+        empty=not any(value.strip() for value in inputs),
+    )
+
+
+def _bytes_of(value: Any, column: Column) -> bytes:
+    if value is None:
+        return b""
+    if column.modality.binary:
+        if isinstance(value, bytes):
+            return hashlib.sha256(value).hexdigest().encode()
+        return manifest.sha256(Path(value)).encode()
+    return value.encode() if isinstance(value, str) else _json(value)
+
+
+def _size(value: Any, length: int) -> int:
+    return len(value) if isinstance(value, bytes) else length
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _number(content: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
+
+
+def _labels(value: Any) -> Iterator[str]:
+    """Every string among the targets: a label, the labels of a list, the labels of spans."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _labels(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _labels(inner)

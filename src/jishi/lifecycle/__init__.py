@@ -1,0 +1,1 @@
+"""What a bundle lives through: made, judged, listed."""

@@ -1,0 +1,47 @@
+"""Evaluate: a bundle, its probes replayed, judged on rows it has not seen."""
+
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from jishi.core import registry
+from jishi.core.contracts import Evaluator, option
+from jishi.data.prepare import prepare
+from jishi.data.spec import DataSpec
+from jishi.lifecycle import report
+from jishi.predictor import Predictor
+from jishi.training.run import versions
+
+
+@dataclass(frozen=True)
+class EvaluateSpec:
+    """What `jishi evaluate` is asked for."""
+
+    bundle: str = option(en="The bundle to judge.", zh="要评估的模型包。")
+    data: DataSpec = option(
+        en="The rows: a file, all of which is used, or a folder, of which the test part is used.",
+        zh="数据：若为文件则使用全部；若为目录则使用其测试部分。",
+    )
+    evaluate: Evaluator = option(
+        factory=lambda: registry.get(Evaluator, "task-score")(), en="How the bundle is judged.", zh="如何评估。"
+    )
+    out: str | None = option(
+        None, "A folder for evaluation.json and report.html.", "存放 evaluation.json 与 report.html 的目录。"
+    )
+
+
+def evaluate(wanted: EvaluateSpec) -> dict[str, Any]:
+    """The evaluation of a spec; raises BundleError where the probes are not answered as recorded."""
+    predictor = Predictor.load(wanted.bundle)
+    replay = predictor.replay()
+    with tempfile.TemporaryDirectory() as folder:
+        data = prepare(replace(wanted.data, split=(1.0, 0.0, 0.0)), predictor.task, Path(folder) / "data")
+        rows = list(data.test if data.test is not None else data.train)
+    evaluation = {
+        **wanted.evaluate.evaluate(predictor, rows),
+        "parity": {"rows": replay.rows, "flips": replay.flips, "max_difference": replay.max_difference},
+    }
+    if wanted.out:
+        report.write(Path(wanted.out), {"data": data.report, "evaluation": evaluation, "versions": versions()})
+    return evaluation

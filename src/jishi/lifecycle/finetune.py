@@ -1,0 +1,213 @@
+"""Fine-tune: data → model → adaptation → the loop → evaluation → bundle → the bundle read back and replayed."""
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from jishi.core import bundle, registry, spec
+from jishi.core.contracts import Adaptation, Base, Evaluator, Prediction, Row, Task, option
+from jishi.core.errors import DataError
+from jishi.data.dataset import Dataset
+from jishi.data.infer import infer
+from jishi.data.prepare import prepare
+from jishi.data.spec import DataSpec
+from jishi.lifecycle import card, report
+from jishi.models import heads, load
+from jishi.models.inference import outputs
+from jishi.models.spec import ModelSpec
+from jishi.predictor import Predictor
+from jishi.training.loop import Event, Loop
+from jishi.training.run import Run, versions
+from jishi.training.spec import TrainSpec
+
+Listener = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class FinetuneSpec:
+    """What `jishi finetune` is asked for."""
+
+    data: DataSpec = option(
+        en="The rows: a file, or a folder that `jishi prepare` wrote.", zh="数据：文件，或 `jishi prepare` 生成的目录。"
+    )
+    out: str = option(en="The run directory to write.", zh="要写入的运行目录。", aliases=("output_dir",))
+    model: ModelSpec = option(factory=ModelSpec, en="The base model.", zh="基础模型。", aliases=("model_name_or_path",))
+    task: Task | None = option(
+        None, "The task; left out, the one the columns of the data fit.", "任务；省略时按数据的列推断。"
+    )
+    adapt: Adaptation = option(
+        factory=lambda: registry.get(Adaptation, "full")(),
+        en="Which weights learn, and how.",
+        zh="哪些权重参与学习、如何学习。",
+    )
+    train: TrainSpec = option(factory=TrainSpec, en="How training runs.", zh="训练设置。")
+    evaluate: Evaluator = option(
+        factory=lambda: registry.get(Evaluator, "task-score")(), en="How the result is judged.", zh="如何评估结果。"
+    )
+    seed: int = option(0, "Every random choice follows from it.", "所有随机选择都由它决定。")
+    resume: Literal["auto", "never"] = option(
+        "auto",
+        "auto goes on from the newest checkpoint of the same spec; never starts over.",
+        "auto 从同一规格的最新检查点继续；never 重新开始。",
+    )
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run came to. `bundle` is None where training was interrupted."""
+
+    folder: Path
+    bundle: Path | None
+    evaluation: Mapping[str, Any]
+    resources: Mapping[str, Any]
+    baseline: str = ""
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What a run starts from, ready to train. `held_out` are the rows that judge: the test rows, else the validation rows."""
+
+    task: Task
+    data: Dataset
+    base: Base
+    processor: Any
+    held_out: Sequence[Row]
+    part: str
+    untuned: list[Prediction]
+    loop: Loop
+
+
+def finetune(wanted: FinetuneSpec, listen: Listener, watch: Callable[[Loop], None]) -> Result:
+    """Run the whole path. `listen` hears every event; `watch` is handed the loop, so that a face can stop it."""
+    folder = Path(wanted.out)
+    resume = wanted.resume == "auto"
+    with Run.open(folder, spec.dump(wanted), resume=resume) as run:
+        clock = time.monotonic()
+        begun = start(wanted, folder)
+        watch(begun.loop)
+        facts = _train(begun.loop, run, listen, resume=resume)
+        if facts is None:
+            run.status("interrupted")
+            return Result(folder, None, {}, {})
+        return _conclude(wanted, run, begun, {**facts, "seconds": time.monotonic() - clock})
+
+
+def start(wanted: FinetuneSpec, folder: Path) -> Begun:
+    """Prepare the rows, load and adapt the model, and record what it answers before it has learnt."""
+    torch.manual_seed(wanted.seed)
+    if wanted.train.threads:
+        torch.set_num_threads(wanted.train.threads)
+    base = load.base(wanted.model)
+    task = wanted.task or infer(wanted.data)
+    processor = None if load.learns_processor(wanted.model) else load.processor(wanted.model)
+    data = prepare(wanted.data, task, folder / "data", processor=processor, base=base)
+    processor = processor or load.processor(wanted.model, data.train)
+    task = task.initialize(data.train, base)
+    part, held_out = ("test", data.test) if data.test is not None else ("validation", data.validation)
+    if held_out is None:
+        raise DataError("data.nothing-held-out", path=wanted.data.train)
+    model = load.model(wanted.model, task.head(), base, processor)
+    head = heads.head_modules(model)
+    features = [task.encode(row, processor) for row in held_out]
+    untuned = [
+        task.decode(output[None], [feature])[0]
+        for output, feature in zip(outputs(task, model, features, processor), features, strict=True)
+    ]
+    loop = Loop(
+        wanted.adapt.apply(model, task), task, processor, wanted.train,
+        train=data.train, validation=data.validation, head=head,
+        learning_rate=wanted.adapt.learning_rate, folder=folder, seed=wanted.seed,
+    )  # fmt: skip
+    return Begun(task, data, base, processor, held_out, part, untuned, loop)
+
+
+def _train(loop: Loop, run: Run, listen: Listener, *, resume: bool) -> dict[str, Any] | None:
+    """Run the loop to its end; None where it was interrupted."""
+    facts: dict[str, Any] = {}
+    for event in loop.events(resume=resume):
+        run.log(event.kind, event.step, event.values)
+        listen(event)
+        if event.kind == "start":
+            facts = {name: event.values[name] for name in ("parameters", "trainable_parameters", "precision", "device")}
+        if event.kind == "interrupted":
+            return None
+    return {**facts, "steps": loop.at.step, "best_step": loop.at.best_step, "training_seconds": loop.at.seconds}
+
+
+def _conclude(wanted: FinetuneSpec, run: Run, begun: Begun, resources: dict[str, Any]) -> Result:
+    """Merge, calibrate, evaluate, write the bundle, read it back and hold it to its probes."""
+    before = _outputs(begun, begun.loop.model, begun.held_out)
+    merged = wanted.adapt.merge(begun.loop.model)
+    after = _outputs(begun, merged, begun.held_out)
+    task = begun.task
+    if begun.data.validation is not None:
+        task = task.calibrate(_outputs(begun, merged, begun.data.validation), begun.data.validation)
+    predictor = Predictor(merged, task, begun.processor, {})
+    rival = task.baseline(begun.data.train)
+    evaluation = wanted.evaluate.evaluate(
+        predictor,
+        begun.held_out,
+        rivals={rival.name: rival.predict(begun.held_out), "untuned": begun.untuned},
+    )
+    evaluation = {**evaluation, "part": begun.part, "baseline": rival.name}
+    resources = {**resources, "peak_memory": resident_bytes()}
+    record = _record(wanted, begun, task, evaluation, before, after)
+    path = run.folder / "bundle"
+    bundle.write(
+        path, model=merged, processor=begun.processor, record=record,
+        probes=predictor.probe(begun.held_out), card=card.card(record),
+    )  # fmt: skip
+    replay = Predictor.load(path).replay()
+    run.write("evaluation.json", evaluation)
+    report.write(
+        run.folder,
+        {
+            "spec": spec.dump(wanted), "data": begun.data.report, "events": run.events(), "evaluation": evaluation,
+            "resources": resources, "versions": versions(),
+        },
+    )  # fmt: skip
+    parity = {"hop": "reload", "rows": replay.rows, "flips": replay.flips, "max_difference": replay.max_difference}
+    run.status("complete", resources=resources, parity=parity, scores=record["scores"])
+    return Result(run.folder, path, evaluation, resources, rival.name)
+
+
+def _record(
+    wanted: FinetuneSpec,
+    begun: Begun,
+    task: Task,
+    evaluation: Mapping[str, Any],
+    before: list[torch.Tensor],
+    after: list[torch.Tensor],
+) -> dict[str, Any]:
+    """The bundle's `jishi.json`."""
+    difference = max((float((old - new).abs().max()) for old, new in zip(before, after, strict=True)), default=0.0)
+    return {
+        "task": spec.dump(task),
+        "adaptation": spec.dump(wanted.adapt),
+        "model": {**spec.dump(wanted.model), "base": begun.base.name},
+        "data": {"fingerprint": begun.data.fingerprint, "rows": begun.data.report.get("rows")},
+        "scores": {"part": begun.part, "rows": evaluation["rows"], **evaluation["scores"]},
+        "rivals": {name: entry["scores"] for name, entry in evaluation["rivals"].items()},
+        "parity": [{"hop": "merge", "rows": len(before), "max_difference": difference}],
+        "parent": None,
+        "seed": wanted.seed,
+        "versions": versions(),
+        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def _outputs(begun: Begun, model: Any, rows: Sequence[Row]) -> list[torch.Tensor]:
+    features = [begun.task.encode(row, begun.processor) for row in rows]
+    return outputs(begun.task, model, features, begun.processor)
+
+
+def resident_bytes() -> int:
+    """Peak resident memory of this process."""
+    unit = 1 if sys.platform == "darwin" else 1024  # getrusage counts bytes on macOS, KiB on Linux
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,0 +1,44 @@
+"""Scores of entities: right where start, end and label all are. What stands outside every entity has no part in it."""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+
+from jishi.metrics.classification import ratio
+from jishi.metrics.tags import Span
+
+
+def entities(truth: Sequence[Collection[Span]], given: Sequence[Collection[Span]]) -> dict[str, float]:
+    """Micro precision, recall and F1 over all entities of all rows, and the mean F1 of the types that occur."""
+    table = per_type(truth, given)
+    right = sum(len(set(a) & set(b)) for a, b in zip(truth, given, strict=True))
+    said, wanted = sum(len(set(row)) for row in given), sum(len(set(row)) for row in truth)
+    return {
+        "precision": ratio(right, said),
+        "recall": ratio(right, wanted),
+        "f1": ratio(2 * right, said + wanted),
+        "macro_f1": ratio(sum(row["f1"] for row in table), len(table)),
+    }
+
+
+def per_type(
+    truth: Sequence[Collection[Span]], given: Sequence[Collection[Span]], labels: Sequence[str] = ()
+) -> list[dict[str, float | str]]:
+    """Precision, recall, F1 and support of every type: `labels` in their order, then any other that occurs, sorted."""
+    right = _types(set(a) & set(b) for a, b in zip(truth, given, strict=True))
+    said, wanted = _types(map(set, given)), _types(map(set, truth))
+    listed = list(dict.fromkeys(labels))
+    listed += sorted((said.keys() | wanted.keys()) - set(listed))
+    return [
+        {
+            "label": label,
+            "precision": ratio(right[label], said[label]),
+            "recall": ratio(right[label], wanted[label]),
+            "f1": ratio(2 * right[label], said[label] + wanted[label]),
+            "support": wanted[label],
+        }
+        for label in listed
+    ]
+
+
+def _types(rows: object) -> Counter[str]:
+    return Counter(label for row in rows for _, _, label in row)  # type: ignore[attr-defined]

@@ -1,0 +1,1 @@
+"""Base models: embedded, from a folder or a hub, or from scratch."""

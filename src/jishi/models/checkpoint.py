@@ -1,0 +1,108 @@
+"""Read a transformers folder without letting anything pass in silence: only a new head may be missing from it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+import transformers
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
+
+from jishi.core.errors import ModelError
+from jishi.models import folder
+from jishi.models.heads import head_modules
+
+Kind = TypeVar("Kind", bound=PreTrainedModel)
+
+
+def config(path: Path) -> PreTrainedConfig:
+    """The checked folder's configuration. Raises ModelError."""
+    given = folder.check(path).get("model_type")
+    if given not in transformers.CONFIG_MAPPING:
+        raise ModelError("models.unknown-architecture", path=path, given=given, version=transformers.__version__)
+    with _one_sentence("models.broken-model", path), _quiet():
+        return AutoConfig.from_pretrained(path, local_files_only=True)
+
+
+def processor(path: Path) -> Any:
+    """The tokenizer or image processor (Pillow's, not torchvision's) of a folder. Raises ModelError."""
+    with _one_sentence("models.broken-processor", path), _quiet():
+        if folder.modality(path) == "image":
+            return transformers.AutoImageProcessor.from_pretrained(path, backend="pil", local_files_only=True)
+        found = transformers.AutoTokenizer.from_pretrained(path, local_files_only=True)
+    if found.pad_token is None:  # decoders have none; the mask hides what stands there
+        found.pad_token = found.eos_token or found.unk_token
+    return found
+
+
+def weights(kind: type[Kind], path: Path, config: PreTrainedConfig, *, exact: bool = False, **options: Any) -> Kind:
+    """A class with the folder's weights, fp32; unless `exact`, its head may be new. Raises ModelError."""
+    with _one_sentence("models.broken-model", path), _quiet():
+        built, report = kind.from_pretrained(
+            path,
+            config=config,
+            dtype=torch.float32,
+            local_files_only=True,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            **options,
+        )
+    head = () if exact else tuple(f"{name}." for name in head_modules(built))
+    absent = {*report["missing_keys"], *(entry[0] for entry in report["mismatched_keys"])}
+    _refuse("models.weights-missing", path, {key for key in absent if not key.startswith(head)})
+    unused = set(report["unexpected_keys"])
+    _refuse("models.weights-unused", path, unused if exact else {key for key in unused if _in_backbone(key, built)})
+    return built
+
+
+@torch.no_grad()
+def refresh(built: PreTrainedModel) -> None:
+    """Begin a head anew that was trained for other labels; a pooling layer that came with the base stays."""
+    for name in head_modules(built):
+        if name.endswith(".pooler"):
+            continue
+        module = built.get_submodule(name)
+        for weight in module.parameters():
+            weight._is_hf_initialized = False  # transformers' mark for "loaded, leave alone"
+        module.apply(built._init_weights)
+
+
+def _in_backbone(key: str, built: PreTrainedModel) -> bool:
+    """Whether a weight without a place belongs to the backbone; other heads and pooling layers may be left aside."""
+    backbone = getattr(built, built.base_model_prefix, built)
+    parts = {name for name, _ in backbone.named_children()} - {"pooler"}
+    return key.removeprefix(f"{built.base_model_prefix}.").split(".")[0] in parts
+
+
+def _refuse(code: str, path: Path, keys: set[str]) -> None:
+    if keys:
+        raise ModelError(code, path=path, count=len(keys), given=min(keys))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars and no load report: what the report would tell is checked here, and raised."""
+    log = transformers.utils.logging
+    level, bars = log.get_verbosity(), log.is_progress_bar_enabled()
+    log.set_verbosity_error()
+    log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        log.set_verbosity(level)
+        if bars:
+            log.enable_progress_bar()
+
+
+@contextmanager
+def _one_sentence(code: str, path: Path) -> Iterator[None]:
+    """Whatever transformers raises over a broken folder, as one sentence."""
+    try:
+        yield
+    except ModelError:
+        raise
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise ModelError(code, path=path, reason=reason) from error

@@ -1,0 +1,1 @@
+"""Models that travel in registry packages: one file each, the file's name is the model's name, its `SOURCES` where it lies."""

@@ -1,0 +1,70 @@
+"""Where an embedded model lies: a file inside an installed package, read as inert data and never imported."""
+
+import hashlib
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+from jishi.core.errors import MissingExtra, ModelError
+from jishi.models import cache as kept
+
+
+@dataclass(frozen=True)
+class Source:
+    """One package that carries the weights, and how they become a transformers folder."""
+
+    package: str  # the distribution's name
+    file: str  # the inner file, as the distribution lists it
+    sha256: str  # of the inner file, checked before a byte of it is parsed
+    convert: Callable[[Path, Path], None]  # (inner file, empty folder): fills the folder
+    revision: int = 1  # of the converter: another number, another folder in the cache
+
+    @property
+    def key(self) -> str:
+        return hashlib.sha256(f"{self.sha256}:{self.revision}".encode()).hexdigest()[:16]
+
+    def find(self) -> Path | None:
+        """The inner file, or None where the package is not installed."""
+        try:
+            path = Path(str(distribution(self.package).locate_file(self.file)))
+        except PackageNotFoundError:
+            return None
+        return path if path.is_file() else None
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """Every embedded model, installed or not."""
+    package = importlib.import_module(__package__)
+    return tuple(
+        sorted(info.name.replace("_", "-") for info in pkgutil.iter_modules(package.__path__) if info.name[0] != "_")
+    )
+
+
+def folder(name: str) -> Path:
+    """The transformers folder of an embedded model, converted on first use.
+
+    Raises MissingExtra where its package is not installed, ModelError where the inner file is not the pinned one.
+    """
+    sources: tuple[Source, ...] = importlib.import_module(f"{__package__}.{name.replace('-', '_')}").SOURCES
+    for source in sources:
+        made = kept.root() / "embedded" / f"{name}-{source.key}"
+        if made.is_dir():
+            return made
+    for source in sources:
+        path = source.find()
+        if path is not None:
+            return kept.folder(f"embedded/{name}-{source.key}", lambda empty, s=source, p=path: _convert(s, p, empty))
+    raise MissingExtra(sources[0].package, "embedded")
+
+
+def _convert(source: Source, path: Path, empty: Path) -> None:
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != source.sha256:
+        raise ModelError("models.embedded-changed", package=source.package, path=path, given=found, allowed=source.sha256)
+    source.convert(path, empty)

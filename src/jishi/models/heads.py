@@ -1,0 +1,154 @@
+"""Heads for backbones that transformers gives none, or none that pools as the backbone was trained to.
+
+`model_type` "jishi-pooled": a backbone under `backbone.`, then dropout and one linear layer, `classifier`. Importing this
+module makes transformers' Auto classes read such folders. Losses are computed elsewhere: forward answers logits only.
+"""
+
+import inspect
+from typing import Any, ClassVar
+
+import torch
+import transformers
+from torch import nn
+from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers.modeling_outputs import ImageClassifierOutput, SequenceClassifierOutput, TokenClassifierOutput
+
+POOLINGS = ("cls", "mean", "max")
+
+
+class PooledConfig(PreTrainedConfig):
+    """A backbone's own configuration, how its states are pooled, and the head's dropout."""
+
+    model_type = "jishi-pooled"
+
+    def __init__(
+        self, backbone: dict[str, Any] | None = None, pooling: str = "mean", dropout: float = 0.1, **kwargs: Any
+    ) -> None:
+        self.backbone = backbone or {}
+        self.pooling = pooling
+        self.dropout = dropout
+        super().__init__(**kwargs)
+
+
+class Pooled(PreTrainedModel):
+    """A backbone with a fresh linear head on its states; subclasses say what the head reads."""
+
+    config_class = PooledConfig
+    base_model_prefix = "backbone"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_attention_backend = True
+    pools: ClassVar[bool] = True  # whether answers hang on the pooling
+
+    def __init__(self, config: PooledConfig, backbone: PreTrainedModel | None = None) -> None:
+        super().__init__(config)
+        self.backbone = build_backbone(config.backbone) if backbone is None else backbone
+        self.dropout = nn.Dropout(config.dropout)
+        self.classifier = nn.Linear(width(self.backbone.config), config.num_labels)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.backbone.get_input_embeddings()
+
+    def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Embedding:
+        resized = self.backbone.resize_token_embeddings(*args, **kwargs)
+        self.config.backbone = self.backbone.config.to_dict()
+        return resized
+
+
+class PooledForSequenceClassification(Pooled):
+    """Logits (B, K) from one vector a text."""
+
+    def forward(
+        self, input_ids: torch.Tensor | None = None, attention_mask: torch.Tensor | None = None, **inputs: Any
+    ) -> SequenceClassifierOutput:
+        states = _states(self.backbone, input_ids=input_ids, attention_mask=attention_mask, **inputs)
+        logits = self.classifier(self.dropout(pool(states, attention_mask, self.config.pooling)))
+        return SequenceClassifierOutput(logits=logits)
+
+
+class PooledForTokenClassification(Pooled):
+    """Logits (B, T, K), one row a token."""
+
+    pools = False
+
+    def forward(
+        self, input_ids: torch.Tensor | None = None, attention_mask: torch.Tensor | None = None, **inputs: Any
+    ) -> TokenClassifierOutput:
+        states = _states(self.backbone, input_ids=input_ids, attention_mask=attention_mask, **inputs)
+        return TokenClassifierOutput(logits=self.classifier(self.dropout(states)))
+
+
+class PooledForImageClassification(Pooled):
+    """Logits (B, K) from one vector an image; feature maps (B, C, H, W) are read as H·W positions."""
+
+    main_input_name = "pixel_values"
+
+    def forward(self, pixel_values: torch.Tensor, **inputs: Any) -> ImageClassifierOutput:
+        states = _states(self.backbone, pixel_values=pixel_values, **inputs)
+        if states.dim() == 4:
+            states = states.flatten(2).transpose(1, 2)
+        return ImageClassifierOutput(logits=self.classifier(self.dropout(pool(states, None, self.config.pooling))))
+
+
+def pool(states: torch.Tensor, mask: torch.Tensor | None, pooling: str) -> torch.Tensor:
+    """States (B, T, D) as one vector a row (B, D); positions where `mask` (B, T) is 0 have no part in it."""
+    if pooling == "cls":
+        return states[:, 0]
+    if mask is None:
+        return states.mean(1) if pooling == "mean" else states.amax(1)
+    kept = mask.unsqueeze(-1).bool()
+    if pooling == "max":
+        return states.masked_fill(~kept, torch.finfo(states.dtype).min).amax(1)
+    return (states * kept).sum(1) / kept.sum(1).clamp(min=1)
+
+
+def width(config: PreTrainedConfig) -> int:
+    """D, the width of the backbone's last states."""
+    for key in ("hidden_size", "hidden_dim", "d_model", "dim"):
+        if isinstance(getattr(config, key, None), int):
+            return int(getattr(config, key))
+    return int(config.hidden_sizes[-1])  # type: ignore[attr-defined]
+
+
+def build_backbone(config: dict[str, Any]) -> PreTrainedModel:
+    """The bare model of a configuration, without the pooling layer that the head would not use."""
+    parsed = AutoConfig.for_model(**config)
+    kind = AutoModel._model_mapping[type(parsed)]
+    parameters = inspect.signature(kind).parameters
+    options = {"add_pooling_layer": False} if "add_pooling_layer" in parameters else {}
+    return AutoModel.from_config(parsed, **options)
+
+
+def head_modules(model: nn.Module) -> list[str]:
+    """Names of the modules that belong to the head: what stands outside the backbone, and its pooling layer."""
+    prefix = getattr(model, "base_model_prefix", "")
+    backbone = getattr(model, prefix, None) if prefix else None
+    if not isinstance(backbone, nn.Module):  # a bare backbone has no head
+        return []
+    named = [(name, child) for name, child in model.named_children() if name != prefix]
+    if isinstance(getattr(backbone, "pooler", None), nn.Module):
+        named.append((f"{prefix}.pooler", backbone.pooler))
+    return [name for name, child in named if any(True for _ in child.parameters())]
+
+
+def layers(model: nn.Module) -> list[nn.Module]:
+    """The backbone's blocks from bottom to top: its largest list of modules; empty where it has none."""
+    backbone = getattr(model, getattr(model, "base_model_prefix", ""), model)
+    lists = [module for module in backbone.modules() if isinstance(module, nn.ModuleList) and len(module) > 1]
+    largest = max(lists, key=lambda found: sum(weight.numel() for weight in found.parameters()), default=None)
+    return list(largest) if largest is not None else []
+
+
+def _states(backbone: nn.Module, **inputs: Any) -> torch.Tensor:
+    return backbone(**{key: value for key, value in inputs.items() if value is not None}).last_hidden_state
+
+
+HEADS: dict[str, type[Pooled]] = {
+    kind.__name__.removeprefix("Pooled"): kind
+    for kind in (PooledForSequenceClassification, PooledForTokenClassification, PooledForImageClassification)
+}
+
+AutoConfig.register(PooledConfig.model_type, PooledConfig)
+for _architecture, _kind in HEADS.items():
+    getattr(transformers, f"AutoModel{_architecture}").register(PooledConfig, _kind)

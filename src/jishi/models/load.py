@@ -1,0 +1,168 @@
+"""From a spec to what training and serving need: what the base is, its processor, and the model with the head asked for."""
+
+import inspect
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import transformers
+from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
+
+from jishi.core.contracts import Base, Head, Row
+from jishi.core.errors import ModelError
+from jishi.models import checkpoint, folder, prune, tokenizer
+from jishi.models.heads import HEADS, PooledConfig
+from jishi.models.origin import locate
+from jishi.models.scratch import _design as scratch
+from jishi.models.spec import ModelSpec
+
+for _name in scratch.names():  # their configurations must be known before a folder that holds one is read
+    scratch.get(_name)
+
+
+def base(spec: ModelSpec) -> Base:
+    """What an objective may know of the model, read before any weight is. Raises UnknownName, ModelError, MissingExtra."""
+    origin = locate(spec)
+    if isinstance(origin, scratch.Design):
+        found = Base(spec.name, origin.modality, origin.pooling, max_length=origin.max_length)
+    else:
+        found = folder.base(spec.name, origin)
+    return replace(
+        found,
+        pooling=found.pooling if spec.pooling is None else spec.pooling,
+        prefix=found.prefix if spec.prefix is None else spec.prefix,
+    )
+
+
+def processor(spec: ModelSpec, rows: Iterable[Row] | None = None) -> Any:
+    """The tokenizer or image processor.
+
+    `rows` are the training rows (canonical): a text design trained from scratch learns its vocabulary from them, and
+    `vocabulary: corpus` keeps what they use. Raises ModelError.
+    """
+    origin = locate(spec)
+    if isinstance(origin, scratch.Design):
+        return tokenizer.train(spec.name, origin.max_length, rows) if origin.modality == "text" else _image_processor(origin)
+    found = checkpoint.processor(origin)
+    if spec.vocabulary == "corpus" and rows is not None and folder.modality(origin) == "text":
+        return prune.tokenizer(found, tokenizer.texts(rows))
+    return found
+
+
+def model(spec: ModelSpec, head: Head, base: Base, processor: Any = None) -> PreTrainedModel:
+    """The model in fp32 with a fresh head; a head stays where the folder's has the very labels asked for.
+
+    `processor` is the one made for this spec: it sizes a vocabulary learnt or cut down. Raises ModelError where a weight
+    outside the head is missing, has another shape, or has no place.
+    """
+    origin = locate(spec)
+    if isinstance(origin, scratch.Design):
+        return _from_scratch(spec, origin, head, base, processor)
+    built = _from_folder(spec, origin, head, base)
+    if processor is not None and base.modality == "text":
+        if spec.vocabulary == "corpus":
+            prune.embeddings(built, checkpoint.processor(origin), processor)
+        built.config.pad_token_id = processor.pad_token_id
+    return built
+
+
+def reload(path: Path, architecture: str) -> tuple[PreTrainedModel, Any]:
+    """A saved bundle's model and processor, exactly: ModelError where any weight is missing, left over or misshapen."""
+    config = checkpoint.config(path)
+    mapping = _auto(architecture, path.name)._model_mapping
+    if type(config) not in mapping:
+        raise ModelError("models.no-head", name=path.name, given=architecture)
+    return checkpoint.weights(mapping[type(config)], path, config, exact=True).eval(), checkpoint.processor(path)
+
+
+def _from_scratch(spec: ModelSpec, design: scratch.Design, head: Head, base: Base, processor: Any) -> PreTrainedModel:
+    config = design.config(spec.size, processor)
+    _configure(config, spec, base)
+    kind, native = _class(config, head, base)
+    if not native:
+        config = _wrapped(config, spec, base)
+    _set_head(config, head)
+    return kind(config).float()
+
+
+def _from_folder(spec: ModelSpec, path: Path, head: Head, base: Base) -> PreTrainedModel:
+    config = checkpoint.config(path)
+    before = dict(config.id2label or {})
+    _configure(config, spec, base)
+    kind, native = _class(config, head, base)
+    if native:
+        _set_head(config, head)
+        built = checkpoint.weights(kind, path, config)
+        if "id2label" in head.config and config.id2label != before:
+            checkpoint.refresh(built)
+        return built
+    wrapped = _wrapped(config, spec, base)
+    _set_head(wrapped, head)
+    plain = AutoModel._model_mapping[type(config)]
+    options = {"add_pooling_layer": False} if "add_pooling_layer" in inspect.signature(plain).parameters else {}
+    return kind(wrapped, checkpoint.weights(plain, path, config, **options)).float()
+
+
+def _auto(architecture: str, name: str) -> Any:
+    kind = getattr(transformers, f"AutoModel{architecture}", None)
+    if kind is None:
+        raise ModelError("models.no-head", name=name, given=architecture)
+    return kind
+
+
+def _class(config: PreTrainedConfig, head: Head, base: Base) -> tuple[type[PreTrainedModel], bool]:
+    """The class to build and whether it is the configuration's own: transformers' where it has one that pools as the base."""
+    mapping = _auto(head.architecture, base.name)._model_mapping
+    own = HEADS.get(head.architecture)
+    pools_otherwise = base.modality == "text" and base.pooling != "cls" and own is not None and own.pools
+    if type(config) in mapping and (isinstance(config, PooledConfig) or not pools_otherwise):
+        return mapping[type(config)], True
+    if own is None or isinstance(config, PooledConfig):
+        raise ModelError("models.no-head", name=base.name, given=head.architecture)
+    return own, False
+
+
+def _configure(config: PreTrainedConfig, spec: ModelSpec, base: Base) -> None:
+    """What the spec changes of the base, and what a later reader must know of it."""
+    if base.modality == "text":
+        config.jishi = {"pooling": base.pooling, "prefix": base.prefix}
+    if isinstance(config, PooledConfig):
+        config.pooling = base.pooling
+    if spec.dropout is not None:
+        for values in (config.to_dict(), config.backbone if isinstance(config, PooledConfig) else {}):
+            rates = {key: spec.dropout for key, value in values.items() if _is_dropout(key, value)}
+            values.update(rates) if values is getattr(config, "backbone", None) else config.update(rates)
+
+
+def _is_dropout(key: str, value: Any) -> bool:
+    return "dropout" in key and (value is None or (isinstance(value, int | float) and not isinstance(value, bool)))
+
+
+def _wrapped(config: PreTrainedConfig, spec: ModelSpec, base: Base) -> PooledConfig:
+    rates = (spec.dropout, getattr(config, "classifier_dropout", None), getattr(config, "hidden_dropout_prob", None), 0.1)
+    wrapped = PooledConfig(
+        backbone=config.to_diff_dict(),
+        pooling=base.pooling if base.modality == "text" else "mean",
+        dropout=next(rate for rate in rates if rate is not None),
+    )
+    if base.modality == "text":
+        wrapped.jishi = {"pooling": base.pooling, "prefix": base.prefix}
+    return wrapped
+
+
+def _set_head(config: PreTrainedConfig, head: Head) -> None:
+    values = dict(head.config)
+    if "num_labels" in values:  # first: it resets the names
+        config.num_labels = values.pop("num_labels")
+    if isinstance(values.get("id2label"), Mapping):
+        values["id2label"] = {int(key): value for key, value in values["id2label"].items()}
+    config.update(values)
+
+
+def _image_processor(design: scratch.Design) -> Any:
+    from transformers import ViTImageProcessorPil
+
+    side = {"height": design.image_size, "width": design.image_size}
+    return ViTImageProcessorPil(size=side, do_convert_rgb=True)
+

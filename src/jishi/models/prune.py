@@ -1,0 +1,117 @@
+"""Cut a vocabulary down to what a corpus uses: the embedding table is most of a small multilingual model.
+
+Kept are the special tokens, every piece the full tokenizer gives for the corpus, and the single characters of the scripts
+the corpus is written in, so that new text of the same language stays known. On the corpus itself nothing changes.
+"""
+
+import json
+import unicodedata
+from collections.abc import Iterable, Iterator
+from functools import cache
+from itertools import islice
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from jishi.core.errors import ModelError
+
+WORD_STARTS = "▁"  # how Unigram marks the beginning of a word
+BATCH = 1000
+
+
+def prune(model: PreTrainedModel, full: Any, texts: Iterable[str]) -> tuple[PreTrainedModel, Any]:
+    """The model (changed in place) and a tokenizer that share the smaller vocabulary."""
+    cut = tokenizer(full, texts)
+    embeddings(model, full, cut)
+    return model, cut
+
+
+def tokenizer(full: Any, texts: Iterable[str]) -> PreTrainedTokenizerFast:
+    """The tokenizer cut down to the texts. Raises ModelError for kinds whose pieces hang on one another (BPE)."""
+    from tokenizers import Tokenizer
+
+    described = json.loads(full.backend_tokenizer.to_str())
+    kept = _kept(full, described["model"], texts)
+    place = {old: new for new, old in enumerate(kept)}
+    pieces = described["model"]["vocab"]
+    if isinstance(pieces, list):
+        described["model"]["vocab"] = [pieces[old] for old in kept]
+        described["model"]["unk_id"] = place[described["model"]["unk_id"]]
+    else:
+        described["model"]["vocab"] = {piece: place[old] for piece, old in pieces.items() if old in place}
+    for token in described["added_tokens"]:
+        token["id"] = place[token["id"]]
+    _renumber(described["post_processor"], place)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(json.dumps(described)),
+        model_max_length=full.model_max_length,
+        model_input_names=full.model_input_names,
+        padding_side=full.padding_side,
+        truncation_side=full.truncation_side,
+        **full.special_tokens_map,
+    )
+
+
+@torch.no_grad()
+def embeddings(model: PreTrainedModel, full: Any, cut: Any) -> None:
+    """The model's embedding rows, and its output rows where it predicts tokens, brought to the smaller vocabulary."""
+    old = full.get_vocab()
+    pieces = sorted(cut.get_vocab().items(), key=lambda entry: entry[1])
+    kept = torch.tensor([old[piece] for piece, _ in pieces])
+    layers = [layer for layer in (model.get_input_embeddings(), model.get_output_embeddings()) if layer is not None]
+    tables = [table for layer in layers for table in (layer.weight, getattr(layer, "bias", None)) if table is not None]
+    for table in {table.data_ptr(): table for table in tables}.values():  # tied tables once
+        table[: len(kept)] = table[kept]
+    model.resize_token_embeddings(len(kept), mean_resizing=False)
+
+
+def _kept(full: Any, model: dict[str, Any], texts: Iterable[str]) -> list[int]:
+    """The ids to keep, ascending.
+
+    The piece with the lowest score stays too: Unigram prices an unknown character by it, and with another price the best
+    split of a text could change.
+    """
+    if model["type"] not in ("Unigram", "WordPiece", "WordLevel"):
+        raise ModelError("models.prune-unsupported", given=model["type"])
+    listed = isinstance(model["vocab"], list)
+    pieces = {entry[0]: index for index, entry in enumerate(model["vocab"])} if listed else model["vocab"]
+    kept = set(full.all_special_ids) | {token for token in full.added_tokens_decoder}
+    scripts: set[str] = set()
+    for batch in _batches(texts):
+        for encoded in full.backend_tokenizer.encode_batch(batch, add_special_tokens=False):
+            kept.update(encoded.ids)
+        scripts.update(_script(letter) for text in batch for letter in set(text))
+    kept.update(index for piece, index in pieces.items() if _is_letter_of(piece, scripts))
+    if listed:
+        kept.add(model["unk_id"])
+        kept.add(min(range(len(model["vocab"])), key=lambda index: model["vocab"][index][1]))
+    return sorted(kept)
+
+
+def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
+    remaining = iter(texts)
+    while batch := list(islice(remaining, BATCH)):
+        yield batch
+
+
+@cache
+def _script(letter: str) -> str:
+    """The first word of a letter's Unicode name (CJK, LATIN, ARABIC); for what is no letter, its category."""
+    return unicodedata.name(letter, "").split(" ")[0] if letter.isalpha() else unicodedata.category(letter)
+
+
+def _is_letter_of(piece: str, scripts: set[str]) -> bool:
+    letter = piece.removeprefix(WORD_STARTS).removeprefix("##")
+    return len(letter) == 1 and _script(letter) in scripts
+
+
+def _renumber(described: Any, place: dict[int, int]) -> None:
+    """Special tokens in a post-processor by their new ids."""
+    for inner in (described or {}).get("processors", ()):
+        _renumber(inner, place)
+    for token in ((described or {}).get("special_tokens") or {}).values():
+        token["ids"] = [place[old] for old in token["ids"]]
+    for key in ("sep", "cls"):
+        if key in (described or {}):
+            described[key][1] = place[described[key][1]]

@@ -1,0 +1,33 @@
+"""What a design trained from scratch says of itself, and the folder that lists the designs."""
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Design:
+    """A network before it has learnt anything."""
+
+    modality: str  # "text" or "image": which processor is made for it
+    pooling: str  # how its states become one vector
+    config: Callable[[str, Any], Any]  # (size, processor) → the transformers configuration
+    max_length: int = 512  # tokens it can read
+    image_size: int = 64  # pixels a side that images are resized to
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """Every design."""
+    package = importlib.import_module(__package__)
+    return tuple(
+        sorted(info.name.replace("_", "-") for info in pkgutil.iter_modules(package.__path__) if info.name[0] != "_")
+    )
+
+
+def get(name: str) -> Design:
+    """The design of a name; importing its file registers its classes with transformers."""
+    return importlib.import_module(f"{__package__}.{name.replace('-', '_')}").DESIGN

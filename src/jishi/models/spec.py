@@ -1,0 +1,36 @@
+"""What a user asks for when naming a model."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from jishi.core.contracts import option
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """The model to start from: a bare name reads as `name`."""
+
+    name: str = option(
+        "e5-small",
+        "An embedded model, a folder, a hub id (owner/name), or a design to train from scratch.",
+        "内置模型、文件夹、Hub 编号（owner/name），或从零训练的结构。",
+        aliases=("model_name_or_path",),
+    )
+    size: Literal["nano", "tiny", "mini", "small"] = option(
+        "tiny", "Size of a design trained from scratch.", "从零训练时的模型规模。"
+    )
+    dropout: float | None = option(
+        None, "Replaces every dropout rate of the base; empty keeps its own.", "替换基座的全部 dropout 概率；留空则沿用。"
+    )
+    vocabulary: Literal["full", "corpus"] = option(
+        "full",
+        "corpus keeps only the word pieces that the training rows and their scripts use: a smaller model, same answers on them.",
+        "corpus 只保留训练数据及其文字所用的词片：模型更小，对训练数据的回答不变。",
+    )
+    pooling: Literal["cls", "mean", "max"] | None = option(
+        None, "How a sentence vector is made; empty takes what the base says.", "句向量的汇聚方式；留空则按基座的说明。"
+    )
+    prefix: str | None = option(
+        None, "Text put before every sentence; empty takes what the base says.", "加在每句前的提示；留空则按基座的说明。"
+    )
+    revision: str | None = option(None, "Commit or tag of a hub model.", "Hub 模型的提交号或标签。")

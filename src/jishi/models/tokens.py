@@ -1,0 +1,58 @@
+"""Text as token features, and features as one padded batch: the same for every task and objective that reads text."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy
+import torch
+
+from jishi.core.contracts import Batch, Features
+
+IGNORED = -100  # the target of a position that has none; torch's losses skip it
+
+
+def encode(processor: Any, text: str, pair: str | None = None, *, max_length: int | None = None) -> Features:
+    """The token ids of a text (and a second one), cut at `max_length` tokens.
+
+    Features: "input_ids" (T,), "token_type_ids" where the tokenizer has them, "length" in tokens, "truncated" whether
+    text was cut off, "unknown" the share of tokens that stand for what the vocabulary lacks.
+    """
+    encoded = processor(text, pair, truncation=True, max_length=limit(processor, max_length), verbose=False)
+    features = describe(processor, encoded["input_ids"])
+    if "token_type_ids" in encoded:
+        features["token_type_ids"] = numpy.asarray(encoded["token_type_ids"], dtype=numpy.int32)
+    features["truncated"] = bool(encoded.encodings and encoded.encodings[0].overflowing)
+    return features
+
+
+def describe(processor: Any, ids: Sequence[int]) -> Features:
+    """The features that ids alone tell."""
+    array = numpy.asarray(ids, dtype=numpy.int32)
+    unknown = processor.unk_token_id
+    share = 0.0 if unknown is None or not len(array) else float(numpy.mean(array == unknown))
+    return {"input_ids": array, "length": len(array), "truncated": False, "unknown": share}
+
+
+def limit(processor: Any, max_length: int | None) -> int:
+    """The most tokens a row may have: what is asked, and no more than the tokenizer's model can read."""
+    known = min(int(processor.model_max_length), 1_000_000)  # tokenizers without a limit say 10^30
+    return min(max_length, known) if max_length else known
+
+
+def pad(features: Sequence[Features], processor: Any) -> Batch:
+    """ "input_ids", "attention_mask" and "token_type_ids" where present, (B, T) int64 with T the longest row."""
+    batch = {"input_ids": stack([row["input_ids"] for row in features], processor.pad_token_id or 0)}
+    lengths = torch.tensor([row["length"] for row in features])
+    batch["attention_mask"] = (torch.arange(batch["input_ids"].shape[1]) < lengths[:, None]).long()
+    if any("token_type_ids" in row for row in features):
+        batch["token_type_ids"] = stack([row.get("token_type_ids", ()) for row in features], 0)
+    return batch
+
+
+def stack(rows: Iterable[Sequence[int] | numpy.ndarray], fill: int) -> torch.Tensor:
+    """Rows of different lengths as one (B, T) int64 tensor, `fill` behind the end of each."""
+    rows = list(rows)
+    table = numpy.full((len(rows), max(map(len, rows))), fill, dtype=numpy.int64)
+    for place, row in zip(table, rows, strict=True):
+        place[: len(row)] = row
+    return torch.from_numpy(table)

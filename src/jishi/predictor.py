@@ -1,0 +1,244 @@
+"""A bundle that answers: raw rows in, predictions out, through the very methods it was trained with.
+
+The life of a predictor:
+
+    predictor = Predictor.load("runs/a/bundle")
+    predictor.replay()                       # the recorded probes, answered again; BundleError where they differ
+    predictor.predict(["很好用", "坏了"])     # [{"label": "positive", "score": 0.97, "scores": {…}}, …]
+"""
+
+import base64
+import binascii
+import io
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, zip_longest
+from pathlib import Path
+from typing import Any, Self
+
+import numpy
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from jishi.core import bundle, registry
+from jishi.core.contracts import Features, Modality, Prediction, Row, Task
+from jishi.core.errors import BundleError, RowError, did_you_mean
+from jishi.models import inference
+
+TOLERANCE = 1e-4  # largest difference of an output (relative above 1) that is still the same answer
+PROBES = 64
+POOL = 1000  # about as many rows are looked at to choose the probes from
+PICTURE_BYTES = 32 * 1024  # a picture larger than this is recorded as its thumbnail
+PICTURE_SIDE = 160
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What a replay found: probes answered, decisions that changed, the largest difference of an output or a score."""
+
+    rows: int
+    flips: int
+    max_difference: float
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A model with its task and processor. Safe to share between threads: one forward runs at a time."""
+
+    model: Any
+    task: Task
+    processor: Any
+    record: Mapping[str, Any]
+    path: Path | None = None
+    probes: Sequence[Mapping[str, Any]] = ()
+    _lock: Any = field(default_factory=threading.RLock, repr=False, compare=False)
+
+    @classmethod
+    def load(cls, path: str | Path, *, verify: bool = True) -> Self:
+        """The predictor of a bundle. Raises BundleError where a file is damaged, ModelError where weights don't fit."""
+        from jishi.models import load
+
+        read = bundle.read(path, verify=verify)
+        task = read.task
+        model, processor = load.reload(read.path, task.head().architecture)
+        return cls(model.eval(), task, processor, read.record, read.path, read.probes)
+
+    def encode(self, raw: Any) -> Features:
+        """One raw row as features: a mapping of columns, or a bare value for the first one. Raises RowError."""
+        row = raw if isinstance(raw, Mapping) else {next(iter(self.task.columns)): raw}
+        with self._lock:
+            return self.task.encode(self.task.parse(row, training=False), self.processor)
+
+    def answer(self, features: Sequence[Features]) -> list[Prediction]:
+        """The predictions of encoded rows, in their order."""
+        return self._decode(self._forward(features), features)
+
+    def predict(self, raw_rows: Iterable[Any]) -> list[Prediction]:
+        """The predictions of raw rows, in their order. Raises RowError for a row that is not fit for the task."""
+        return self.answer([self.encode(raw) for raw in raw_rows])
+
+    def outputs(self, rows: Iterable[Any]) -> list[torch.Tensor]:
+        """What the model says before decoding: one tensor a row, (K,) or (T, K), fp32 on the CPU."""
+        return self._forward([self.encode(row) for row in rows])
+
+    def probe(self, rows: Sequence[Row], count: int = PROBES, seed: int = 0) -> list[dict[str, Any]]:
+        """At most `count` of the rows with their answers, as a bundle records them: {"row", "prediction", "outputs"}.
+
+        "row" is the inputs as JSON. A row whose decision hangs on less than the tolerance is left out: another machine
+        might round it the other way.
+        """
+        pool = [rows[index] for index in range(0, len(rows), max(1, len(rows) // POOL))]
+        plain = [self.to_json(row) for row in choose(pool, self.predict(pool), count, seed)]
+        features = [self.encode(self.from_json(row)) for row in plain]
+        outputs = self._forward(features)
+        predictions = self._decode(outputs, features)
+        rng = torch.Generator().manual_seed(0)
+        noise = [2 * TOLERANCE * (2 * torch.rand(output.shape, generator=rng) - 1) for output in outputs]
+        above = self._decode([output + shake for output, shake in zip(outputs, noise, strict=True)], features)
+        below = self._decode([output - shake for output, shake in zip(outputs, noise, strict=True)], features)
+        return [
+            {"row": row, "prediction": prediction, "outputs": output.double().round(decimals=6).tolist()}
+            for row, prediction, output, *shaken in zip(plain, predictions, outputs, above, below, strict=True)
+            if all(decision(other) == decision(prediction) for other in shaken)
+        ]
+
+    def replay(self, tolerance: float = TOLERANCE) -> Replay:
+        """Answer the recorded probes again. Raises BundleError("core.probe-mismatch") beyond the tolerance."""
+        features = [self.encode(self.from_json(probe["row"])) for probe in self.probes]
+        outputs = self._forward(features)
+        flips, largest = 0, 0.0
+        for probe, output, prediction in zip(self.probes, outputs, self._decode(outputs, features), strict=True):
+            recorded = torch.tensor(probe["outputs"], dtype=torch.float32)
+            if recorded.shape != output.shape or decision(prediction) != decision(probe["prediction"]):
+                flips += 1
+                continue
+            pairs = zip(_floats(prediction), _floats(probe["prediction"]), strict=True)
+            scores = [abs(new - old) / max(1.0, abs(old)) for new, old in pairs]
+            moved = (output - recorded).abs() / recorded.abs().clamp(min=1.0)
+            largest = float(numpy.max([largest, *scores, *moved.flatten().tolist()]))  # a NaN stays a NaN
+        if flips or not largest <= tolerance:
+            raise BundleError(
+                "core.probe-mismatch",
+                path=self.path,
+                flips=flips,
+                rows=len(self.probes),
+                given=f"{largest:.2g}",
+                allowed=tolerance,
+            )
+        return Replay(len(self.probes), flips, largest)
+
+    def from_json(self, raw: Any) -> dict[str, Any]:
+        """The raw row of a JSON value, a string or an object of the task's columns; pictures and sound are base64 text.
+
+        A string from JSON is never taken for the path of a file. Raises RowError.
+        """
+        columns = self.task.columns
+        given = raw if isinstance(raw, Mapping) else {next(iter(columns)): raw}
+        row: dict[str, Any] = {}
+        for name, value in given.items():
+            if name not in columns:
+                hint = did_you_mean(str(name), columns)
+                raise RowError("predictor.unknown-column", given=name, hint=hint, allowed=", ".join(columns))
+            row[name] = _bytes(value, name) if value is not None and _binary(columns[name]) else value
+        return row
+
+    def to_json(self, row: Row) -> dict[str, Any]:
+        """The inputs of a row as JSON, what `from_json` reads: large pictures as their thumbnail, targets left out."""
+        given = {name: row[name] for name in self.task.columns if row.get(name) is not None}
+        return {name: _base64(value) if _binary(self.task.columns[name]) else value for name, value in given.items()}
+
+    def _forward(self, features: Sequence[Features]) -> list[torch.Tensor]:
+        with self._lock:
+            return inference.outputs(self.task, self.model, features, self.processor)
+
+    def _decode(self, outputs: Sequence[torch.Tensor], features: Sequence[Features]) -> list[Prediction]:
+        return self.task.decode(pad_sequence(list(outputs), batch_first=True), features) if features else []
+
+
+def choose(rows: Sequence[Row], predictions: Sequence[Prediction], count: int = PROBES, seed: int = 0) -> list[Row]:
+    """The rows worth recording as probes: every decision in turn, of each its closest, clearest, shortest, longest."""
+    rng = numpy.random.default_rng(seed)
+    groups: dict[str, list[int]] = {}
+    for index, prediction in enumerate(predictions):
+        groups.setdefault(_kind(prediction), []).append(index)
+    orders = []
+    for members in groups.values():
+        by_margin = sorted(members, key=lambda index: _margin(predictions[index]))
+        by_length = sorted(members, key=lambda index: _length(rows[index]))
+        shuffled = rng.permutation(members).tolist()
+        turns = zip(by_margin, reversed(by_margin), by_length, reversed(by_length), shuffled, strict=True)
+        orders.append(list(dict.fromkeys(chain.from_iterable(turns))))
+    chosen = [index for turn in zip_longest(*orders) for index in turn if index is not None][:count]
+    return [rows[index] for index in sorted(chosen)]
+
+
+def decision(prediction: Any) -> Any:
+    """What a prediction decides: all of it but the floating-point scores."""
+    if isinstance(prediction, Mapping):
+        return {key: decision(value) for key, value in prediction.items() if not isinstance(value, float)}
+    if isinstance(prediction, list | tuple):
+        return [decision(value) for value in prediction if not isinstance(value, float)]
+    return prediction
+
+
+def _floats(prediction: Any) -> Iterator[float]:
+    if isinstance(prediction, float):
+        yield prediction
+    elif isinstance(prediction, Mapping):
+        for key in sorted(prediction):
+            yield from _floats(prediction[key])
+    elif isinstance(prediction, list | tuple):
+        for value in prediction:
+            yield from _floats(value)
+
+
+def _kind(prediction: Prediction) -> str:
+    """What sort of answer it is: its label, its labels, or the labels of its entities."""
+    entities = {str(entity["label"]) for entity in prediction.get("entities", ())}
+    return str(prediction.get("label", prediction.get("labels", sorted(entities))))
+
+
+def _margin(prediction: Prediction) -> float:
+    """How clear the answer is: the lead of the best score over the next, or the least sure of many scores."""
+    if "label" in prediction:
+        best = sorted(prediction.get("scores", {}).values())[-2:]
+        return best[-1] - best[0] if len(best) > 1 else 1.0
+    if "scores" in prediction:
+        return min((abs(score - 0.5) for score in prediction["scores"].values()), default=1.0)
+    return min((entity["score"] for entity in prediction.get("entities", ())), default=1.0)
+
+
+def _length(row: Row) -> int:
+    return sum(len(value) for value in row.values() if isinstance(value, str | bytes))
+
+
+def _binary(modality: str) -> bool:
+    return registry.get(Modality, modality.rstrip("?")).binary
+
+
+def _bytes(value: Any, column: str) -> bytes:
+    """Base64 text, with or without the `data:…;base64,` of a data URL, as bytes."""
+    try:
+        head, comma, tail = value.partition(",")
+        return base64.b64decode(tail if comma and head.startswith("data:") else value, validate=True)
+    except (AttributeError, ValueError, binascii.Error):
+        raise RowError("predictor.not-base64", column=column) from None
+
+
+def _base64(value: str | bytes | Path) -> str:
+    data = value if isinstance(value, bytes) else Path(value).read_bytes()
+    if len(data) > PICTURE_BYTES:
+        data = _thumbnail(data)
+    return base64.b64encode(data).decode()
+
+
+def _thumbnail(data: bytes) -> bytes:
+    from PIL import Image, ImageOps
+
+    with Image.open(io.BytesIO(data)) as picture:
+        small = ImageOps.exif_transpose(picture).convert("RGB")
+    small.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
+    stream = io.BytesIO()
+    small.save(stream, "PNG")
+    return stream.getvalue()

@@ -1,0 +1,102 @@
+"""Read a request's inputs: bounded while the bytes arrive, strict JSON, every refusal naming what is wrong."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from starlette.requests import ClientDisconnect, Request
+
+from jishi.core.errors import JishiError, LimitError, ServingError, UsageError, did_you_mean
+from jishi.serving.limits import Limits
+
+FIELDS = ("inputs",)
+
+
+async def inputs(request: Request, limits: Limits) -> list[Any]:
+    """The raw rows of a request: `{"inputs": x}` or `{"inputs": [x, …]}`, x a string or an object of columns."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise ServingError("serving.body-type", given=kind[:40] or "-")
+    document = _parse(await _read(request, limits))
+    if not isinstance(document, dict):
+        raise UsageError("serving.body-shape", given=_kind(document))
+    for name in document:
+        if name not in FIELDS:
+            raise UsageError(
+                "serving.unknown-field", given=name[:80], hint=did_you_mean(name, FIELDS), allowed=FIELDS[0]
+            )
+    given = document.get("inputs")
+    rows = given if isinstance(given, list) else [given]
+    if not rows or given is None:
+        raise UsageError("serving.no-inputs")
+    if len(rows) > limits.max_items:
+        raise LimitError("serving.too-many-items", given=len(rows), allowed=limits.max_items)
+    for place, row in enumerate(rows):
+        _check(row, f"inputs[{place}]")
+    return rows
+
+
+async def _read(request: Request, limits: Limits) -> bytes:
+    """The body's bytes, given up at the first one beyond the limit or when they come too slowly."""
+    declared = request.headers.get("content-length", "0")
+    if declared.isdigit() and int(declared) > limits.max_body_bytes:
+        raise LimitError("serving.body-too-large", allowed=limits.max_body_bytes)
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(limits.timeout_s):
+            async for part in request.stream():
+                size += len(part)
+                if size > limits.max_body_bytes:
+                    raise LimitError("serving.body-too-large", allowed=limits.max_body_bytes)
+                parts.append(part)
+    except TimeoutError:
+        raise ServingError("serving.body-slow", allowed=limits.timeout_s) from None
+    except ClientDisconnect:
+        raise ServingError("serving.client-gone") from None
+    return b"".join(parts)
+
+
+def _parse(body: bytes) -> Any:
+    try:
+        return json.loads(body.decode("utf-8"), parse_constant=_refuse, object_pairs_hook=_unique)
+    except JishiError:
+        raise
+    except (ValueError, RecursionError) as error:
+        reason = str(error)[:120] if isinstance(error, ValueError) else "nested too deep"
+        raise UsageError("serving.bad-json", reason=reason) from None
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    "".join(found).encode()  # half a surrogate pair is no text: UnicodeEncodeError is a ValueError
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice")
+    return found
+
+
+def _check(row: Any, where: str) -> None:
+    """A row is a string, or an object whose values are plain; pictures (base64) are bounded by the body."""
+    values: Mapping[str, Any] = row if isinstance(row, dict) else {"": row}
+    for name, value in values.items():
+        place = f"{where}.{name[:80]}" if name else where
+        plain = isinstance(value, str | int | float) and not isinstance(value, bool)
+        if not plain and not (value is None and name):
+            raise UsageError("serving.bad-input", where=place, given=_kind(value))
+
+
+def too_long(row: Mapping[str, Any], limits: Limits) -> None:
+    """Raises LimitError for a text (not a picture's bytes) beyond the limit."""
+    for name, value in row.items():
+        if isinstance(value, str) and len(value) > limits.max_characters:
+            raise LimitError("serving.text-too-long", column=name, given=len(value), allowed=limits.max_characters)
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "object", list: "array", str: "string", bool: "boolean", type(None): "null"}
+    return names.get(type(value), "number")

@@ -1,0 +1,87 @@
+"""The shapes of the HTTP protocol, for OpenAPI."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+TextOrRow = str | dict[str, Any]
+
+
+class PredictRequest(BaseModel):
+    """What to answer: a text (or base64 picture), an object of the model's columns, or a list of either."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"inputs": "很好用，物流也快"},
+                {"inputs": ["Works well.", "Broke after a day."]},
+                {"inputs": [{"text": "A dog runs.", "text_pair": "An animal moves."}]},
+                {"inputs": [{"image": "iVBORw0KGgo…"}]},
+            ]
+        },
+    )
+    inputs: TextOrRow | list[TextOrRow] = Field(description="One input or a list of them; answers keep the order.")
+
+
+class ErrorBody(BaseModel):
+    code: str = Field(description="A stable name to match on.", examples=["serving.too-many-items"])
+    kind: str = Field(description="The family of the error.", examples=["LimitError"])
+    message: str = Field(description="One sentence in the language of Accept-Language (en, zh), with the cure.")
+    values: dict[str, Any] = Field(
+        description="The values the sentence names.", examples=[{"given": 100, "allowed": 64}]
+    )
+
+
+class ErrorResponse(BaseModel):
+    """Every refusal and failure, whatever the status."""
+
+    error: ErrorBody
+
+
+class PredictResponse(BaseModel):
+    """The answers in the order of the inputs. In a list, a row that can't be answered has {"error": …} in its place."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "predictions": [
+                        {"label": "positive", "score": 0.97, "scores": {"positive": 0.97, "negative": 0.03}}
+                    ],
+                    "errors": 0,
+                    "model": "reviews@3f2a91c04b7e",
+                    "latency_ms": 14.2,
+                }
+            ]
+        }
+    )
+    predictions: list[dict[str, Any]]
+    errors: int = Field(description="How many of the predictions are errors.")
+    model: str = Field(description="The bundle that answered: its name and the first digits of its SHA-256.")
+    latency_ms: float = Field(description="From the request read to the answers made, in milliseconds.")
+
+
+class Column(BaseModel):
+    name: str
+    modality: str
+    required: bool
+    binary: bool = Field(description="Whether its values are base64.")
+
+
+class ModelResponse(BaseModel):
+    """What the page and a client want to know of the model."""
+
+    model: str
+    task: str
+    columns: list[Column]
+    labels: list[str]
+    scores: dict[str, Any] = Field(description="What the bundle scored on its held-out rows.")
+    versions: dict[str, Any]
+    examples: list[dict[str, Any]] = Field(description="Inputs of a few of the bundle's probes.")
+    limits: dict[str, Any]
+    jishi: str
+
+
+class HealthResponse(BaseModel):
+    status: str = Field(examples=["ok"])

@@ -1,0 +1,1 @@
+"""One file a task: an objective that can answer and be scored."""

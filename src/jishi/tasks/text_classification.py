@@ -1,0 +1,137 @@
+"""Assign labels, or a number, to a text or a pair of texts: sentiment, intent, topic, entailment, similarity."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import Any, Literal, Self
+
+from jishi.core import registry
+from jishi.core.contracts import Base, Batch, Features, Head, Loss, Modality, Prediction, Rival, Row, Task, option
+from jishi.core.errors import DataError
+from jishi.models import tokens
+from jishi.tasks import _multi, _regression, _rivals, _single
+from jishi.tasks._outputs import matrix
+
+PROBLEMS: Mapping[str, ModuleType] = {"single": _single, "multi": _multi, "regression": _regression}
+
+
+@dataclass(frozen=True)
+class TextClassification(Task):
+    """Rows: {"text", "text_pair"?, "label"}: a word (single), a list of words (multi-label) or a float (regression)."""
+
+    columns = {"text": "text", "text_pair": "text?"}
+    targets = (("label",),)
+
+    problem: Literal["auto", "single", "multi", "regression"] = option(
+        "auto",
+        "One label a row, several, or a number; auto reads it off the rows (lists: multi, floats: regression).",
+        "每行一个标签、多个标签还是一个数值；auto 根据数据判断（列表为多标签，浮点数为回归）。",
+    )
+    labels: tuple[str, ...] = option(
+        (), "The labels, in order; empty: those of the training rows.", "标签及其顺序；为空则取自训练数据。"
+    )
+    prefix: str | None = option(
+        None,
+        "Put before every text; empty: what the base model expects.",
+        "加在每段文本前的前缀；为空则用基座模型要求的前缀。",
+    )
+    max_length: int | None = option(
+        None,
+        "Tokens read of a row; the rest is cut off and counted.",
+        "每行读取的最大词元数，超出部分截断并计数。",
+        aliases=("max_seq_length",),
+    )
+    label_smoothing: float = option(
+        0.0,
+        "Share of certainty given to the other labels.",
+        "标签平滑：分给其他标签的概率份额。",
+        aliases=("label_smoothing_factor",),
+    )
+    threshold: float = option(
+        0.5, "Probability from which a label is given (multi-label).", "多标签时判为“是”的概率阈值。"
+    )
+    temperature: float = option(1.0, "Divides the logits; set by calibration.", "温度系数（除 logits），由校准得到。")
+    mean: float = option(0.0, "Mean of the training targets (regression).", "训练目标的均值（回归）。")
+    deviation: float = option(
+        1.0, "Standard deviation of the training targets (regression).", "训练目标的标准差（回归）。"
+    )
+
+    @property
+    def metric(self) -> str:  # type: ignore[override]
+        """The score that decides: accuracy, micro F1 or Pearson's correlation."""
+        return self._problem.METRIC
+
+    @property
+    def _problem(self) -> ModuleType:
+        return PROBLEMS.get(self.problem, _single)
+
+    def parse(self, raw: Mapping[str, Any], *, training: bool = True) -> Row:
+        read = registry.get(Modality, self.columns["text"])().read
+        pair, label = raw.get("text_pair"), raw.get("label")
+        row = {"text": read(raw.get("text")), "text_pair": read(pair) if pair not in (None, "") else None}
+        if label is None and not training:
+            return row
+        return {**row, "label": PROBLEMS[_kind(label) if self.problem == "auto" else self.problem].label(label)}
+
+    def initialize(self, rows: Sequence[Row], base: Base) -> Self:
+        values = [row["label"] for row in rows]
+        kinds = {_kind(value) for value in values} if self.problem == "auto" else {self.problem}
+        if len(kinds) != 1:
+            raise DataError("tasks.mixed-labels", given=", ".join(sorted(kinds)) or "0")
+        problem = kinds.pop()
+        return replace(
+            self,
+            problem=problem,
+            prefix=base.prefix if self.prefix is None else self.prefix,
+            max_length=min(self.max_length or base.max_length, base.max_length),
+            **PROBLEMS[problem].settle(self.labels, [PROBLEMS[problem].label(value) for value in values]),
+        )
+
+    def head(self) -> Head:
+        return Head("ForSequenceClassification", self._problem.head(self))
+
+    def encode(self, row: Row, processor: Any) -> Features:
+        features = tokens.encode(
+            processor, (self.prefix or "") + row["text"], row.get("text_pair"), max_length=self.max_length
+        )
+        if row.get("label") is not None and self.problem != "auto":
+            features["labels"] = self._problem.target(self, row["label"])
+        return features
+
+    def collate(self, features: Sequence[Features], processor: Any) -> Batch:
+        batch = tokens.pad(features, processor)
+        if all("labels" in row for row in features):
+            batch["labels"] = self._problem.gather([row["labels"] for row in features])
+        return batch
+
+    def forward(self, model: Any, batch: Batch) -> Any:
+        return model(**{key: value for key, value in batch.items() if key != "labels"}).logits  # (B, K)
+
+    def loss(self, model: Any, batch: Batch) -> Loss:
+        logits = self.forward(model, batch)
+        return Loss(self._problem.loss(self, logits, batch["labels"]), logits)
+
+    def decode(self, outputs: Any, features: Sequence[Features]) -> list[Prediction]:  # noqa: ARG002
+        return self._problem.decode(self, matrix(outputs))
+
+    def calibrate(self, outputs: Sequence[Any], rows: Sequence[Row]) -> Self:
+        return replace(self, **self._problem.calibrate(self, matrix(outputs), [row["label"] for row in rows]))
+
+    def score(self, predictions: Sequence[Prediction], rows: Sequence[Row]) -> dict[str, float]:
+        return self._problem.score(predictions, [row["label"] for row in rows])
+
+    def credit(self, prediction: Prediction, row: Row) -> float:
+        return self._problem.credit(self, prediction, row["label"])
+
+    def details(self, predictions: Sequence[Prediction], rows: Sequence[Row]) -> dict[str, Any]:
+        return self._problem.details(self, predictions, [row["label"] for row in rows])
+
+    def baseline(self, rows: Sequence[Row]) -> Rival:
+        return _rivals.text(self._problem, rows)
+
+
+def _kind(label: Any) -> str:
+    """What one label makes the problem: a whole number is a class, never guessed to be a quantity."""
+    if isinstance(label, list | tuple | set):
+        return "multi"
+    return "regression" if isinstance(label, float) else "single"

@@ -1,0 +1,166 @@
+"""What a verb shows in a terminal: progress while it runs, tables when it is done. It only listens and prints."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from jishi.core.i18n import text
+
+console = Console(highlight=False)
+
+
+class Training:
+    """Shows the events of a training run; Ctrl-C asks the loop to stop after a checkpoint, twice leaves at once.
+
+    In a terminal a progress bar, elsewhere (or with `as_json`) one JSON line an event. `resume` is the command to go on with.
+    """
+
+    def __init__(self, as_json: bool = False, resume: str = "") -> None:
+        self._lines = as_json or not sys.stdout.isatty()
+        self._resume = resume
+        self._loop: Any = None
+        self._progress: Progress | None = None
+        self._old: Any = None
+
+    def __enter__(self) -> Self:
+        self._old = {number: signal.signal(number, self._interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._progress:
+            self._progress.stop()
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+
+    def watch(self, loop: Any) -> None:
+        """Take the loop to stop on Ctrl-C."""
+        self._loop = loop
+
+    def hear(self, event: Any) -> None:
+        """Show one event."""
+        if self._lines:
+            print(json.dumps({"kind": event.kind, "step": event.step, **event.values}), flush=True)  # noqa: T201
+        else:
+            self._draw(event)
+        if event.kind == "interrupted":
+            console.print(
+                text("cli.interrupted", checkpoint=event.values["checkpoint"], command=self._resume), soft_wrap=True
+            )
+
+    def _draw(self, event: Any) -> None:
+        if event.kind == "start":
+            self._start(event)
+        elif event.kind == "step" and self._progress:
+            tail = f"loss {event.values['loss']:.3f}  {event.values['tokens_per_second']:,.0f} tokens/s"
+            self._progress.update(self._progress.task_ids[0], completed=event.step, tail=tail)
+        elif event.kind == "validation" and self._progress:
+            scores = "  ".join(f"{name} {value:.3f}" for name, value in event.values.items())
+            self._progress.print(text("cli.validation", step=event.step, scores=scores))
+
+    def _start(self, event: Any) -> None:
+        for path in event.values["damaged"]:
+            console.print(text("cli.damaged", path=path), style="yellow")
+        if event.values["resumed_from"]:
+            console.print(text("cli.resumed", path=event.values["resumed_from"]))
+        self._progress = Progress(
+            TextColumn(text("cli.training")), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+            TextColumn("{task.fields[tail]}"), console=console,
+        )  # fmt: skip
+        self._progress.add_task("", total=event.values["steps"], completed=event.step, tail="")
+        self._progress.start()
+
+    def _interrupt(self, *_: object) -> None:
+        if self._loop is None or self._loop.stop:
+            raise KeyboardInterrupt
+        self._loop.stop = True
+        os.write(2, (text("cli.stopping") + "\n").encode())  # print is not safe inside a signal handler
+
+
+def data(value: Mapping[str, Any]) -> None:
+    """The data report, and where the rows are."""
+    from jishi.data import report
+
+    pairs({"path": value["path"], "fingerprint": value["fingerprint"]})
+    pairs(dict(report.lines(value["report"])))
+
+
+def plan(value: Mapping[str, Any]) -> None:
+    """The figures of a dry run."""
+    pairs({name: f"{figure:,.2f}" if isinstance(figure, float) else figure for name, figure in value.items()})
+
+
+def result(value: Mapping[str, Any]) -> None:
+    """The scores beside the rivals', what they cost, and where the bundle is."""
+    evaluation(value["evaluation"])
+    resources = value["resources"]
+    pairs(
+        {
+            text("cli.seconds"): f"{resources['seconds']:.0f}",
+            text("cli.memory"): f"{resources['peak_memory'] / 2**30:.2f} GiB",
+            text("cli.trainable"): f"{resources['trainable_parameters']:,} / {resources['parameters']:,}",
+            text("cli.bundle"): value["bundle"],
+            text("cli.report"): f"{value['out']}/report.html",
+        }
+    )
+
+
+def evaluation(value: Mapping[str, Any]) -> None:
+    """One row a metric: this model with its interval, then each rival; below, the paired difference."""
+    rivals = value.get("rivals", {})
+    table = Table(text("cli.metric"), text("cli.this-model"), *rivals, box=None, pad_edge=False)
+    for metric, score in value["scores"].items():
+        others = [_interval(rival["scores"].get(metric)) for rival in rivals.values()]
+        table.add_row(metric, Text(_interval(score), style="bold"), *others)
+    console.print(table)
+    for name, rival in rivals.items():
+        figures = {key: rival[key] for key in ("difference", "low", "high", "p_value")}
+        console.print(text("cli.difference", rival=name, **figures))
+
+
+def predictions(value: Sequence[Mapping[str, Any]]) -> None:
+    """One line an answer."""
+    for answer in value:
+        shown = {key: given for key, given in answer.items() if key != "scores"}
+        console.print(json.dumps(shown, ensure_ascii=False), markup=False, soft_wrap=True)
+
+
+def models(value: Sequence[Mapping[str, Any]]) -> None:
+    """A table of what there is."""
+    keys = list(dict.fromkeys(key for entry in value for key in entry if not isinstance(entry[key], dict)))
+    table = Table(*keys, box=None, pad_edge=False)
+    for entry in value:
+        table.add_row(*(str(entry.get(key, "")) for key in keys))
+    console.print(table)
+
+
+def findings(value: Sequence[Mapping[str, Any]]) -> None:
+    """What the check found, the faults last."""
+    styles = {"error": "red", "warning": "yellow", "info": "default"}
+    for finding in sorted(value, key=lambda finding: list(styles)[::-1].index(finding["level"])):
+        console.print(finding["message"], style=styles[finding["level"]], markup=False, soft_wrap=True)
+    if not any(finding["level"] != "info" for finding in value):
+        console.print(text("cli.doctor-well"), style="green")
+
+
+def pairs(values: Mapping[str, Any]) -> None:
+    """Names and values, aligned."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, value in values.items():
+        table.add_row(Text(str(name), style="dim"), Text(str(value)))
+    console.print(table)
+
+
+def _interval(score: Mapping[str, Any] | None) -> str:
+    if not score:
+        return "–"
+    if score.get("low") is None:
+        return f"{score['value']:.3f}"
+    return f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"

@@ -1,0 +1,93 @@
+"""Checkpoints: everything a run needs to go on as if it had never stopped, published whole or not at all.
+
+A checkpoint is a folder `step-N`: `weights.safetensors` (what learns, and buffers), `optimizer.safetensors`, `state.json`
+(position, scores, random state) and `MANIFEST.json` (SHA-256). Resume takes the newest one that verifies.
+"""
+
+import base64
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from jishi.core import manifest, publish
+from jishi.core.errors import TrainingError
+
+
+def save(path: Path, model: Any, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> Path:
+    """Publish a checkpoint at `path`, with `state` (plain JSON) beside the tensors."""
+    tensors, groups = _optimizer_tensors(optimizer)
+    try:
+        with publish.folder(path) as temporary:
+            save_file(_weights(model), temporary / "weights.safetensors")
+            save_file(tensors, temporary / "optimizer.safetensors")
+            random = base64.b64encode(torch.get_rng_state().numpy().tobytes()).decode()
+            content = {**state, "optimizer": groups, "random": random}
+            (temporary / "state.json").write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
+            manifest.seal(temporary)
+    except OSError as error:
+        raise TrainingError("training.checkpoint-not-written", path=path, reason=error.strerror or error) from error
+    return path
+
+
+def restore(path: Path, model: Any, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Put a checkpoint's weights, optimizer and random state back; returns the rest of its state."""
+    load_weights(path, model)
+    state = json.loads((path / "state.json").read_text(encoding="utf-8"))
+    tensors = load_file(path / "optimizer.safetensors")
+    members: dict[int, dict[str, Any]] = {}
+    for name, value in tensors.items():
+        index, _, key = name.partition(".")
+        members.setdefault(int(index), {})[key] = value
+    optimizer.load_state_dict({"state": members, "param_groups": state.pop("optimizer")})
+    random = bytearray(base64.b64decode(state.pop("random")))
+    torch.set_rng_state(torch.frombuffer(random, dtype=torch.uint8))
+    return state
+
+
+def load_weights(path: Path, model: Any) -> None:
+    """Put a checkpoint's weights back into a model of the same shape. Raises TrainingError where they don't fit."""
+    saved = load_file(path / "weights.safetensors")
+    present = _weights(model)
+    if saved.keys() != present.keys() or any(saved[name].shape != present[name].shape for name in saved):
+        raise TrainingError("training.checkpoint-other-model", path=path)
+    with torch.no_grad():
+        for name, value in saved.items():
+            present[name].copy_(value)
+
+
+def newest(folder: Path) -> tuple[Path | None, list[Path]]:
+    """The newest checkpoint that verifies, and the damaged ones passed over on the way."""
+    damaged: list[Path] = []
+    for path in sorted(folder.glob("step-*"), reverse=True):
+        if not any(manifest.faults(path).values()):
+            return path, damaged
+        damaged.append(path)
+    return None, damaged
+
+
+def prune(folder: Path, keep: set[Path]) -> None:
+    """Remove the checkpoints that are neither the best nor the last."""
+    for path in folder.glob("step-*"):
+        if path not in keep:
+            shutil.rmtree(path)
+
+
+def _weights(model: Any) -> dict[str, torch.Tensor]:
+    learning = {name: value.data for name, value in model.named_parameters() if value.requires_grad}
+    return {**learning, **{name: value for name, value in model.named_buffers() if value.numel()}}
+
+
+def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> tuple[dict[str, torch.Tensor], list[dict[str, Any]]]:
+    state = optimizer.state_dict()
+    tensors = {
+        f"{index}.{key}": value.contiguous()
+        for index, entries in state["state"].items()
+        for key, value in entries.items()
+        if isinstance(value, torch.Tensor)
+    }
+    return tensors, state["param_groups"]

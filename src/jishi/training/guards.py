@@ -1,0 +1,50 @@
+"""Nothing fails silently: what must hold before, during and after training, or training stops with the cure."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from jishi.core.errors import TrainingError
+from jishi.training.features import Encoded
+from jishi.training.optimizer import in_modules
+
+# Steps in a row with a loss of exactly 0 after which nothing can be learnt (one such batch may be chance).
+ZERO_STEPS = 3
+
+
+def check_rows(features: Encoded, max_unknown: float) -> None:
+    """The vocabulary must know the text, and must see some of it whole."""
+    if len(features) == 0:
+        raise TrainingError("training.no-rows")
+    if features.unknown > max_unknown:
+        raise TrainingError("training.unknown-tokens", given=f"{features.unknown:.1%}", allowed=f"{max_unknown:.1%}")
+    if features.truncated == 1:
+        raise TrainingError("training.all-truncated", rows=len(features))
+
+
+def check_loss(losses: Sequence[float], step: int) -> None:
+    """`losses` are those of the last steps, newest last."""
+    if not math.isfinite(losses[-1]):
+        raise TrainingError("training.loss-not-finite", step=step, given=losses[-1])
+    if len(losses) >= ZERO_STEPS and not any(losses[-ZERO_STEPS:]):
+        raise TrainingError("training.loss-zero", step=step)
+
+
+def fingerprint(model: Any) -> dict[str, torch.Tensor]:
+    """A copy of what learns, to hold the end against."""
+    return {name: value.detach().clone() for name, value in model.named_parameters() if value.requires_grad}
+
+
+def check_moved(before: Mapping[str, torch.Tensor], model: Any, head: list[str]) -> None:
+    """Every weight that should learn has a finite value, some have moved, and the head's have."""
+    now = {name: value.detach() for name, value in model.named_parameters() if value.requires_grad}
+    broken = [name for name, value in now.items() if not torch.isfinite(value).all()]
+    if broken:
+        raise TrainingError("training.weights-not-finite", given=broken[0])
+    moved = {name for name, value in now.items() if not torch.equal(value, before[name])}
+    if not moved:
+        raise TrainingError("training.weights-still")
+    if head and not any(in_modules(name, head) for name in moved):
+        raise TrainingError("training.head-still", given=", ".join(head))

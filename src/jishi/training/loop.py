@@ -1,0 +1,236 @@
+"""The one training loop: a generator of events that terminals, pages, trackers and tests only listen to."""
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import PartialState
+
+from jishi.core.contracts import Objective, Row, Task
+from jishi.models.environment import precision
+from jishi.models.inference import to
+from jishi.training import checkpoint, guards, optimizer
+from jishi.training.batching import epoch_batches
+from jishi.training.features import Encoded
+from jishi.training.spec import TrainSpec
+from jishi.training.validate import validate
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened: "start", "step", "validation", "checkpoint", "interrupted" or "end"."""
+
+    kind: str
+    step: int
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Progress:
+    """Where a run stands; saved in every checkpoint."""
+
+    step: int = 0
+    epoch: int = 0
+    window: int = 0  # accumulation windows done in this epoch
+    best: float | None = None
+    best_step: int = 0
+    waited: int = 0  # validations since the best
+    seconds: float = 0.0
+    losses: list[float] = field(default_factory=list)
+
+
+class Loop:
+    """Training of one model on one objective. `events()` runs it; setting `stop` ends it after a checkpoint.
+
+    `head` names the model's fresh modules; `learning_rate` is the rate where the spec names none.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        objective: Objective,
+        processor: Any,
+        spec: TrainSpec,
+        *,
+        train: Sequence[Row],
+        validation: Sequence[Row] | None,
+        head: list[str],
+        learning_rate: float,
+        folder: Path,
+        seed: int,
+    ) -> None:
+        self.stop = False
+        self.model, self.objective, self.processor, self.spec = model, objective, processor, spec
+        self.validation, self.head, self.folder, self.seed = validation, head, folder / "checkpoints", seed
+        self.device = PartialState().device
+        self.features = Encoded(objective, train, processor)
+        guards.check_rows(self.features, spec.max_unknown)
+        self.held_out = (
+            Encoded(objective, validation, processor) if validation is not None and len(validation) else None
+        )
+        self.model.to(self.device)
+        self.optimizer = optimizer.build(model, head, spec, spec.learning_rate or learning_rate)
+        self.precision = precision() if spec.precision == "auto" else spec.precision
+        self.steps = self._count_steps()
+        self.at = Progress()
+
+    def events(self, *, resume: bool = True) -> Iterator[Event]:
+        """Train, and tell. With `resume`, goes on from the newest checkpoint that verifies."""
+        torch.manual_seed(self.seed)
+        resumed, damaged = checkpoint.newest(self.folder) if resume else (None, [])
+        before = guards.fingerprint(self.model)
+        if resumed:
+            self._restore(resumed)
+        yield Event("start", self.at.step, self._facts(resumed, damaged))
+        started = time.monotonic() - self.at.seconds
+        self.model.train()
+        while self.at.step < self.steps:
+            windows = self._windows(self.at.epoch)
+            while self.at.window < len(windows) and self.at.step < self.steps:
+                values = self._step(windows[self.at.window])
+                self.at.seconds = time.monotonic() - started
+                yield Event("step", self.at.step, values)
+                last = self.at.window == len(windows) or self.at.step == self.steps
+                yield from self._milestones(last)
+                if self.stop or self._out_of_patience():
+                    break
+            if self.stop or self._out_of_patience():
+                break
+            self.at.epoch, self.at.window = self.at.epoch + 1, 0
+        if self.stop and self.at.step < self.steps:
+            yield Event("interrupted", self.at.step, {"checkpoint": str(self._save())})
+            return
+        guards.check_moved(before, self.model, self.head)
+        self._take_best()
+        yield Event(
+            "end", self.at.step, {"best": self.at.best, "best_step": self.at.best_step, "seconds": self.at.seconds}
+        )
+
+    def _facts(self, resumed: Path | None, damaged: list[Path]) -> dict[str, Any]:
+        parameters = list(self.model.parameters())
+        return {
+            "steps": self.steps,
+            "rows": len(self.features),
+            "validation_rows": len(self.held_out or ()),
+            "precision": self.precision,
+            "device": str(self.device),
+            "parameters": sum(parameter.numel() for parameter in parameters),
+            "trainable_parameters": sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
+            "unknown": self.features.unknown,
+            "truncated": self.features.truncated,
+            "resumed_from": str(resumed) if resumed else None,
+            "damaged": [str(path) for path in damaged],
+        }
+
+    def _windows(self, epoch: int) -> list[list[list[int]]]:
+        """The batches of an epoch, grouped by optimizer step; the last group may be smaller."""
+        spec = self.spec
+        batches = epoch_batches(
+            self.features.lengths,
+            batch_size=spec.batch_size,
+            batch_tokens=spec.batch_tokens,
+            seed=self.seed,
+            epoch=epoch,
+        )
+        return [batches[start : start + spec.accumulation] for start in range(0, len(batches), spec.accumulation)]
+
+    def _count_steps(self) -> int:
+        whole, part = divmod(self.spec.epochs, 1)
+        steps = sum(len(self._windows(epoch)) for epoch in range(int(whole)))
+        if part:
+            steps += math.ceil(part * len(self._windows(int(whole))))
+        return min(steps, self.spec.max_steps or steps)
+
+    def _step(self, window: list[list[int]]) -> dict[str, Any]:
+        """One optimizer step over the batches of a window, each weighing as many rows as it has."""
+        clock = time.monotonic()
+        rows = sum(len(batch) for batch in window)
+        value = 0.0
+        parts: dict[str, float] = {}
+        for indices in window:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+                loss = self.objective.loss(self.model, self._batch(indices))
+            (loss.value * (len(indices) / rows)).backward()
+            value += float(loss.value.detach()) * len(indices) / rows
+            parts.update(loss.parts)
+        self.at.losses = [*self.at.losses[-9:], value]
+        guards.check_loss(self.at.losses, self.at.step + 1)
+        learning = [parameter for parameter in self.model.parameters() if parameter.grad is not None]
+        norm = float(torch.nn.utils.clip_grad_norm_(learning, self.spec.max_grad_norm))
+        optimizer.set_rate(self.optimizer, self.spec, self.at.step, self.steps)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        tokens = sum(self.features.lengths[index] for batch in window for index in batch)
+        self.at.step, self.at.window = self.at.step + 1, self.at.window + 1
+        return {
+            "loss": value,
+            "learning_rate": max(group["lr"] for group in self.optimizer.param_groups),
+            "grad_norm": norm,
+            "epoch": self.at.epoch,
+            "rows": rows,
+            "tokens": tokens,
+            "tokens_per_second": tokens / (time.monotonic() - clock),
+            **parts,
+        }
+
+    def _batch(self, indices: list[int]) -> dict[str, Any]:
+        """The batch of some rows; a row's random part depends on seed, epoch and row only."""
+        features = [
+            self.objective.vary(
+                self.features[index],
+                self.processor,
+                np.random.default_rng([self.seed, self.at.epoch, index]),
+                training=True,
+            )
+            for index in indices
+        ]
+        return to(self.objective.collate(features, self.processor), self.device)
+
+    def _milestones(self, epoch_ends: bool) -> Iterator[Event]:
+        """Validate and save where it is due."""
+        spec, step = self.spec, self.at.step
+        final = step == self.steps
+        better = False
+        due = final or (step % spec.validate_every == 0 if spec.validate_every else epoch_ends)
+        if due and self.held_out is not None and self.validation is not None:
+            scores = validate(
+                self.objective, self.model, self.processor, self.held_out, self.validation, seed=self.seed
+            )
+            better = self._judge(scores)
+            yield Event("validation", step, scores)
+        if final or better or self.stop or (step % spec.checkpoint_every == 0 if spec.checkpoint_every else due):
+            yield Event("checkpoint", step, {"checkpoint": str(self._save())})
+
+    def _judge(self, scores: Mapping[str, float]) -> bool:
+        """Remember the score; True where it is the best so far."""
+        score = scores[self.objective.metric] if isinstance(self.objective, Task) else -scores["loss"]
+        if self.at.best is not None and score <= self.at.best:
+            self.at.waited += 1
+            return False
+        self.at.best, self.at.best_step, self.at.waited = score, self.at.step, 0
+        return True
+
+    def _out_of_patience(self) -> bool:
+        return self.spec.patience is not None and self.at.waited >= self.spec.patience
+
+    def _path(self, step: int) -> Path:
+        return self.folder / f"step-{step:08d}"
+
+    def _save(self) -> Path:
+        path = checkpoint.save(self._path(self.at.step), self.model, self.optimizer, {"progress": asdict(self.at)})
+        checkpoint.prune(self.folder, {path, self._path(self.at.best_step)})
+        return path
+
+    def _restore(self, path: Path) -> None:
+        self.at = Progress(**checkpoint.restore(path, self.model, self.optimizer)["progress"])
+
+    def _take_best(self) -> None:
+        """End with the weights of the best validation, where there was one."""
+        best = self._path(self.at.best_step)
+        if self.at.best is not None and best.is_dir() and self.at.best_step != self.at.step:
+            checkpoint.load_weights(best, self.model)

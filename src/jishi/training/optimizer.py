@@ -1,0 +1,49 @@
+"""Optimizer and learning-rate schedule of a run."""
+
+import math
+from typing import Any
+
+import torch
+
+from jishi.training.spec import TrainSpec
+
+HEAD_LEARNING_RATE = 1e-3  # a fresh head must cover more ground than weights that already know the language
+
+
+def build(model: Any, head: list[str], spec: TrainSpec, learning_rate: float) -> torch.optim.Optimizer:
+    """The optimizer over what learns: the head with its own rate, weight matrices with decay, the rest without.
+
+    `head` names the freshly initialised modules.
+    """
+    head_rate = spec.head_learning_rate or max(HEAD_LEARNING_RATE, learning_rate)
+    groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            rate = head_rate if in_modules(name, head) else learning_rate
+            decay = spec.weight_decay if parameter.ndim > 1 else 0.0
+            groups.setdefault((rate, decay), []).append(parameter)
+    parameters = [
+        {"params": members, "lr": rate, "peak": rate, "weight_decay": decay}
+        for (rate, decay), members in groups.items()
+    ]
+    if spec.optimizer == "sgd":
+        return torch.optim.SGD(parameters, momentum=0.9, nesterov=True)
+    return torch.optim.AdamW(parameters, fused=True)
+
+
+def in_modules(name: str, modules: list[str]) -> bool:
+    """Whether a parameter belongs to one of the modules, also where an adaptation has wrapped it."""
+    return any(f".{module}." in f".{name}" for module in modules)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, spec: TrainSpec, step: int, steps: int) -> float:
+    """Set the rates for optimizer step `step` (from 0) of `steps`; returns the factor of the peak."""
+    warmup = round(spec.warmup * steps)
+    if step < warmup:
+        factor = (step + 1) / warmup
+    else:
+        left = (steps - step) / max(1, steps - warmup)
+        factor = {"linear": left, "cosine": 0.5 * (1 - math.cos(math.pi * left)), "constant": 1.0}[spec.scheduler]
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak"] * factor
+    return factor

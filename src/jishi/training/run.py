@@ -1,0 +1,99 @@
+"""The run directory: one execution, with all that is needed to read it, resume it and trust it.
+
+spec.yaml       the spec, every default filled in       checkpoints/  resumable states: the best and the last
+metrics.jsonl   every event of training                 data/         the prepared rows
+run.json        status, figures, versions               bundle/       the trained model
+evaluation.json the full evaluation                     report.html   the page to read
+"""
+
+import fcntl
+import json
+import platform
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from jishi.core import publish
+from jishi.core.errors import TrainingError
+
+SPEC, METRICS, STATUS = "spec.yaml", "metrics.jsonl", "run.json"
+# What may change between the start of a run and its continuation.
+FREE = frozenset({"resume", "out", "evaluate"})
+
+
+class Run:
+    """One open run directory; `with Run.open(…)` holds its lock."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    @contextmanager
+    def open(cls, folder: Path, spec: Mapping[str, Any], *, resume: bool) -> Iterator["Run"]:
+        """Lock the directory and settle whether its earlier state is gone on with or cleared away."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = (folder / ".lock").open("w")
+        except OSError as error:
+            raise TrainingError("training.run-not-writable", path=folder, reason=error.strerror) from None
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise TrainingError("training.run-busy", path=folder) from None
+            run = cls(folder)
+            run._settle(spec, resume)
+            publish.write_text(folder / SPEC, yaml.safe_dump(dict(spec), allow_unicode=True, sort_keys=False))
+            run.status("running")
+            try:
+                yield run
+            except BaseException as error:
+                run.status("failed", error=type(error).__name__)
+                raise
+
+    def _settle(self, spec: Mapping[str, Any], resume: bool) -> None:
+        if not resume:
+            for name in ("checkpoints", "data"):
+                shutil.rmtree(self.folder / name, ignore_errors=True)
+            (self.folder / METRICS).unlink(missing_ok=True)
+        elif (self.folder / SPEC).is_file():
+            old = yaml.safe_load((self.folder / SPEC).read_text(encoding="utf-8"))
+            changed = [key for key in {*old, *spec} - FREE if old.get(key) != spec.get(key)]
+            if changed:
+                raise TrainingError("training.run-other-spec", path=self.folder, given=", ".join(sorted(changed)))
+
+    def log(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
+        """Append one event; when training goes on from a checkpoint, the events after it are taken back first."""
+        if kind == "start":
+            kept = [event for event in self.events() if event["step"] <= step and event["kind"] != "start"]
+            publish.write_text(self.folder / METRICS, "".join(json.dumps(event) + "\n" for event in kept))
+        with (self.folder / METRICS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
+
+    def events(self) -> list[dict[str, Any]]:
+        """Every event logged so far; a torn last line (a crash while writing) is left out."""
+        path = self.folder / METRICS
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def write(self, name: str, value: Any) -> None:
+        """Write a JSON file of the run."""
+        publish.write_text(self.folder / name, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+    def status(self, status: str, **values: Any) -> None:
+        """Set `run.json`: "running", "failed", "interrupted" or "complete", with the versions it ran on."""
+        self.write(
+            STATUS, {"status": status, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "versions": versions(), **values}
+        )
+
+
+def versions() -> dict[str, str]:
+    """The versions that answers depend on."""
+    libraries = ("jishi", "torch", "transformers", "tokenizers", "peft", "numpy")
+    return {"python": platform.python_version(), **{name: version(name) for name in libraries}}

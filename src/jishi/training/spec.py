@@ -1,0 +1,91 @@
+"""How training runs: every field is a YAML key, a CLI flag and a line of the docs."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Le
+
+from jishi.core.contracts import option
+
+
+@dataclass(frozen=True)
+class TrainSpec:
+    """The settings of one training run; the names transformers' TrainingArguments gives them are accepted too."""
+
+    epochs: Annotated[float, Gt(0)] = option(
+        3.0, "Passes over the training rows.", "训练数据的遍历次数。", aliases=("num_train_epochs",)
+    )
+    max_steps: Annotated[int, Ge(1)] | None = option(
+        None, "Stop after this many optimizer steps, whatever the epochs say.", "优化器步数上限，优先于 epochs。"
+    )
+    batch_size: Annotated[int, Ge(1)] = option(
+        32, "Rows a batch.", "每批的样本数。", aliases=("per_device_train_batch_size", "train_batch_size")
+    )
+    batch_tokens: Annotated[int, Ge(1)] | None = option(
+        None,
+        "Padded tokens a batch may have at most; long rows then make smaller batches.",
+        "每批（含填充）的最大词元数。",
+    )
+    accumulation: Annotated[int, Ge(1)] = option(
+        1, "Batches an optimizer step adds up.", "每次更新累积的批数。", aliases=("gradient_accumulation_steps",)
+    )
+    learning_rate: Annotated[float, Gt(0)] | None = option(
+        None,
+        "Peak learning rate; left out, the one that suits the adaptation.",
+        "最高学习率；省略时取适配方法的推荐值。",
+    )
+    head_learning_rate: Annotated[float, Gt(0)] | None = option(
+        None,
+        "Peak learning rate of the new head; left out, 1e-3 or the learning rate, whichever is higher.",
+        "新任务头的最高学习率；省略时取 1e-3 与 learning_rate 中较大者。",
+    )
+    optimizer: Literal["adamw", "sgd"] = option("adamw", "The optimizer (AdamW: arXiv:1711.05101).", "优化器。")
+    scheduler: Literal["linear", "cosine", "constant"] = option(
+        "linear",
+        "How the learning rate falls after the warm-up.",
+        "预热后学习率的下降方式。",
+        aliases=("lr_scheduler_type",),
+    )
+    warmup: Annotated[float, Ge(0), Le(1)] = option(
+        0.1,
+        "Share of the steps in which the learning rate rises.",
+        "学习率上升阶段所占步数比例。",
+        aliases=("warmup_ratio",),
+    )
+    weight_decay: Annotated[float, Ge(0)] = option(
+        0.01, "Decay of weight matrices (never of biases or norms).", "权重衰减。"
+    )
+    max_grad_norm: Annotated[float, Gt(0)] = option(
+        1.0, "Gradients are scaled down to this norm.", "梯度裁剪的范数上限。"
+    )
+    validate_every: Annotated[int, Ge(1)] | None = option(
+        None,
+        "Steps between validations; left out, once an epoch.",
+        "两次验证之间的步数；省略时每轮一次。",
+        aliases=("eval_steps",),
+    )
+    patience: Annotated[int, Ge(1)] | None = option(
+        None,
+        "Stop after this many validations without a better score.",
+        "连续多少次验证无提升即停止。",
+        aliases=("early_stopping_patience",),
+    )
+    checkpoint_every: Annotated[int, Ge(1)] | None = option(
+        None,
+        "Steps between checkpoints; left out, at each validation.",
+        "两次检查点之间的步数；省略时与验证同步。",
+        aliases=("save_steps",),
+    )
+    precision: Literal["auto", "fp32", "bf16"] = option(
+        "auto",
+        "Number format of the arithmetic; auto measures which is faster here.",
+        "计算精度；auto 会实测本机更快者。",
+    )
+    threads: Annotated[int, Ge(1)] | None = option(
+        None, "CPU threads for the arithmetic; left out, torch's choice.", "计算线程数；省略时由 torch 决定。"
+    )
+    max_unknown: Annotated[float, Ge(0), Le(1)] = option(
+        0.05,
+        "Refuse to train when a larger share of tokens is unknown to the vocabulary.",
+        "未知词元占比超过此值则拒绝训练。",
+    )

@@ -1,0 +1,42 @@
+"""Judge a model on held-out features during training: the objective's loss, and a task's own scores."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from jishi.core.contracts import Objective, Prediction, Row, Task
+from jishi.models.inference import to
+from jishi.training.batching import epoch_batches
+from jishi.training.features import Encoded
+
+BATCH_ROWS = 64
+
+
+def validate(
+    objective: Objective, model: Any, processor: Any, features: Encoded, rows: Sequence[Row], *, seed: int
+) -> dict[str, float]:
+    """`loss` (mean over rows) and, for a task, every metric of its `score`. Leaves the model in the mode it was in."""
+    training = model.training
+    model.eval()
+    total = 0.0
+    predictions: list[Prediction] = [{}] * len(features)
+    try:
+        with torch.inference_mode():
+            for group in epoch_batches(features.lengths, batch_size=BATCH_ROWS, batch_tokens=8192, seed=seed, epoch=0):
+                batch_features = [
+                    objective.vary(features[index], processor, np.random.default_rng([seed, index]), training=False)
+                    for index in group
+                ]
+                loss = objective.loss(model, to(objective.collate(batch_features, processor), model.device))
+                total += float(loss.value) * len(group)
+                if isinstance(objective, Task):
+                    for index, prediction in zip(
+                        group, objective.decode(loss.outputs.float().cpu(), batch_features), strict=True
+                    ):
+                        predictions[index] = prediction
+    finally:
+        model.train(training)
+    scores = {"loss": total / len(features)}
+    return {**scores, **objective.score(predictions, rows)} if isinstance(objective, Task) else scores
