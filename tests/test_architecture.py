@@ -5,9 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import house
 import pytest
 
+import house
 from jishi.core import registry
 from jishi.core.contracts import CONTRACTS
 
@@ -21,12 +21,18 @@ class Method(Adaptation):
     \"\"\"A method.\"\"\"
     rank: int = option(8, "Rank.", "秩。")
 """
+WRITER = """
+from jishi.core.errors import DataError
+
+def write(path):
+    raise DataError("disk.full", path=path)
+"""
 SENTENCES = '{"full": {"en": "{path} is full.", "zh": "{path} 已满。"}}'
 SOUND = {
     "src/jishi/__init__.py": '"""The package."""',
     "src/jishi/core/contracts.py": "def option(): ...",
     "src/jishi/core/messages/disk.json": SENTENCES,
-    "src/jishi/data/disk.py": 'from jishi.core.errors import DataError\n\ndef write(path):\n    raise DataError("disk.full", path=path)\n',
+    "src/jishi/data/disk.py": WRITER,
     "src/jishi/adaptation/__init__.py": '"""Ways to adapt."""',
     "src/jishi/adaptation/lora.py": PLUGIN,
     "docs/en/data.md": "# Data",
@@ -115,7 +121,9 @@ def test_every_plugin_found_is_a_frozen_dataclass_of_its_contract(contract):
         assert all(field.metadata["en"] and field.metadata["zh"] for field in dataclasses.fields(plugin))
 
 
-@pytest.mark.parametrize("command", ["import jishi", "import sys, jishi.cli; sys.argv = ['jishi', '--help']; jishi.cli.main()"])
+@pytest.mark.parametrize(
+    "command", ["import jishi", "import sys, jishi.cli; sys.argv = ['jishi', '--help']; jishi.cli.main()"]
+)
 def test_a_first_look_loads_no_heavy_library(command):
     spy = (
         "import atexit, os, sys\n"

@@ -220,6 +220,8 @@ def _guarded(run: Callable[[], None], as_json: bool, debug: bool, lang: str | No
         else:
             typer.secho(str(error), fg="red", err=True)
         sys.exit(error.exit_code)
+    except typer.Exit:
+        raise
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:  # the reader of a pipe has gone: nothing more to say

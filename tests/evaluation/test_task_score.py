@@ -114,17 +114,21 @@ def test_the_worst_slice_is_named(naming):
     slices = TaskScore().evaluate(Table(naming(), answers), rows)["slices"]
     worst = {entry["by"]: entry for entry in slices if entry["worse"]}
     assert set(worst) == {"text script", "text length"}
-    assert (worst["text script"]["value"], worst["text script"]["credit"], worst["text script"]["rows"]) == ("han", 0.4, 100)
+    assert (worst["text script"]["value"], worst["text script"]["credit"], worst["text script"]["rows"]) == (
+        "han",
+        0.4,
+        100,
+    )
     assert worst["text length"]["value"] == "3"
-    assert slices[0]["credit"] == 0.4 and slices[-1]["credit"] == 0.95
+    assert len(slices) == 2, "slices above the whole are no weak ones"
 
 
 def test_small_slices_are_not_cried_wolf(naming):
     """Of 1,000 rows at 90 %, nineteen all wrong are too few to be a slice; twenty at 80 % are no evidence."""
     rows = rows_of(["a"] * 961 + ["rare"] * 19 + ["few"] * 20)
-    answers = [answer("a")] * 884 + [answer("few")] * 77 + [answer("a")] * 19 + [answer("few")] * 16 + [answer("a")] * 4
+    answers = [answer("a")] * 874 + [answer("few")] * 87 + [answer("a")] * 19 + [answer("few")] * 16 + [answer("a")] * 4
     slices = TaskScore().evaluate(Table(naming(), answers), rows)["slices"]
-    assert {entry["value"]: entry["worse"] for entry in slices if entry["by"] == "label"} == {"few": False, "a": False}
+    assert {entry["value"]: entry["worse"] for entry in slices if entry["by"] == "label"} == {"few": False}
 
 
 def test_lists_of_labels_are_sliced_by_each_label_and_numbers_by_quartile():
@@ -133,7 +137,12 @@ def test_lists_of_labels_are_sliced_by_each_label_and_numbers_by_quartile():
     spans = {0: [{"start": 0, "end": 1, "label": "PER"}, {"start": 2, "end": 3, "label": "PER"}], 1: []}
     assert _split(spans) == {"PER": [0], "∅": [1]}
     assert _split({3: ["x", "y"], 4: ["y"]}) == {"x": [3], "y": [3, 4]}
-    assert _split({index: index for index in range(8)}) == {"0 – 1": [0, 1], "2 – 3": [2, 3], "4 – 5": [4, 5], "6 – 7": [6, 7]}
+    assert _split({index: index for index in range(8)}) == {
+        "0 – 1": [0, 1],
+        "2 – 3": [2, 3],
+        "4 – 5": [4, 5],
+        "6 – 7": [6, 7],
+    }
     assert _split({0: 1.5, 1: 1.5, 2: 1.5, 3: 9.0}) == {"1.5": [0, 1, 2], "9": [3]}
 
 

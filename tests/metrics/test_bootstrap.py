@@ -64,6 +64,11 @@ def test_a_score_undefined_on_a_resample_is_left_out():
 
 def test_wilson_agrees_with_the_published_example():
     """Newcombe (1998), table I: 81 of 263, 15 of 148, 0 of 20, 1 of 29."""
-    published = {(81, 263): (0.2553, 0.3662), (15, 148): (0.0624, 0.1605), (0, 20): (0.0, 0.1611), (1, 29): (0.0061, 0.1718)}
+    published = {
+        (81, 263): (0.2553, 0.3662),
+        (15, 148): (0.0624, 0.1605),
+        (0, 20): (0.0, 0.1611),
+        (1, 29): (0.0061, 0.1718),
+    }
     for (right, rows), expected in published.items():
         assert wilson(right / rows, rows) == pytest.approx(expected, abs=6e-5)

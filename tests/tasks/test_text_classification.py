@@ -3,13 +3,13 @@ import math
 import numpy
 import pytest
 import torch
-from tiny import sequence_classifier, tokenizer
 
 from jishi.core import registry, spec
 from jishi.core.contracts import Base, Task
 from jishi.core.document import Document
 from jishi.core.errors import DataError, RowError
 from jishi.tasks.text_classification import TextClassification
+from tiny import sequence_classifier, tokenizer
 
 BASE = Base("tiny", "text", prefix="query: ", max_length=32)
 ROWS = [{"text": "good food", "label": "yes"}, {"text": "bad food", "label": "no"}, {"text": "good", "label": "yes"}]
@@ -162,7 +162,8 @@ def test_calibration_changes_confidence_and_no_answer():
 
 
 @pytest.mark.parametrize(
-    ("labels", "problem"), [(["x", "y"] * 4, "single"), ([["x"], ["y", "x"]] * 4, "multi"), ([1.5, -0.5] * 4, "regression")]
+    ("labels", "problem"),
+    [(["x", "y"] * 4, "single"), ([["x"], ["y", "x"]] * 4, "multi"), ([1.5, -0.5] * 4, "regression")],
 )
 def test_eight_rows_can_be_learnt_by_heart(labels, problem):
     texts = ["a b", "c d", "a c e", "d f", "e a", "f c b", "b", "d d d"]

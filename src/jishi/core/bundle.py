@@ -79,9 +79,10 @@ def read(path: str | Path, *, verify: bool = True) -> Bundle:
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         probes = [json.loads(line) for line in (folder / PROBES).read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError):
+        newer = record["format"] > FORMAT
+    except (OSError, ValueError, TypeError, KeyError):
         raise BundleError("core.bundle-damaged", path=path, file=RECORD) from None
-    if record["format"] > FORMAT:
+    if newer:
         raise BundleError("core.bundle-newer", path=path, given=record["format"], allowed=FORMAT)
     return Bundle(folder, record, probes)
 

@@ -44,6 +44,7 @@ class Base:
     pooling: str = "cls"  # how a sentence vector is made: "cls", "mean", "max"
     prefix: str = ""  # what the base expects before a sentence ("query: " for e5)
     max_length: int = 512  # positions it can read, in tokens
+    fresh: bool = False  # its weights are random: a design to be trained from scratch
 
 
 @dataclass(frozen=True)

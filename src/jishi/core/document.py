@@ -50,7 +50,10 @@ def read(path: str | Path) -> Document:
     size = file.stat().st_size
     if size > MAX_BYTES:
         raise LimitError("core.document-too-large", path=path, given=size, allowed=MAX_BYTES)
-    return parse(file.read_text(encoding="utf-8-sig"), str(path))
+    try:
+        return parse(file.read_text(encoding="utf-8-sig"), str(path))
+    except UnicodeDecodeError:
+        raise UsageError("core.document-not-utf8", path=path) from None
 
 
 def parse(text: str, name: str) -> Document:
@@ -72,9 +75,10 @@ def parse(text: str, name: str) -> Document:
 def scalar(text: str) -> Any:
     """The value of one YAML scalar or flow collection, as it stands behind `key=`; text that is no YAML is itself."""
     try:
+        _check(text, "=")
         node = yaml.compose(text, Loader=_Loader)
         return text if node is None else _plain(node, (), {}, "=")
-    except (yaml.YAMLError, UsageError):
+    except (yaml.YAMLError, UsageError, LimitError):
         return text
 
 

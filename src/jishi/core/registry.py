@@ -32,6 +32,7 @@ def names(contract: type) -> list[str]:
     return sorted({name for folder in CONTRACTS[contract] for name in _found(folder)})
 
 
+@cache
 def get(contract: type, name: str) -> type[Any]:
     """The plugin class named `name`. Raises UnknownName with the nearest name."""
     wanted = name.replace("_", "-")
@@ -49,9 +50,7 @@ def name_of(plugin: object) -> str:
         if issubclass(cls, contract):
             for folder in folders:
                 for name, place in _found(folder).items():
-                    if (place == cls.__module__) or (
-                        isinstance(place, EntryPoint) and place.value == f"{cls.__module__}:{cls.__name__}"
-                    ):
+                    if (place.module if isinstance(place, EntryPoint) else place) == cls.__module__:
                         return name
     raise KeyError(cls)
 

@@ -1,6 +1,8 @@
 """Which writing system a text is in: Chinese and Japanese put no spaces between words, so much turns on it."""
 
 import re
+from functools import cache
+from unicodedata import category
 
 _RANGES = {
     "han": "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff",
@@ -14,6 +16,20 @@ _SCRIPTS = {name: re.compile(f"[{span}]") for name, span in _RANGES.items()}
 _CJK_MARKS = "\u3000-\u303f\u3100-\u312f\ufe30-\ufe4f\uff00-\uff65"
 SPACELESS = re.compile(f"[{_RANGES['han']}{_RANGES['kana']}{_CJK_MARKS}]")
 """One character of a script written without spaces, its full-width punctuation included."""
+
+
+@cache
+def _unit() -> re.Pattern[str]:
+    """One unit: what follows its characters without a width of its own (accents, vowel signs, joiners) belongs to it."""
+    bare = (chr(code) for code in range(0x10000) if category(chr(code)) in ("Mn", "Mc", "Me", "Cf"))
+    marks = f"[{re.escape(''.join(bare))}]*"
+    other = rf"(?:(?!{SPACELESS.pattern})[^\W_]{marks})+"
+    return re.compile(rf"{SPACELESS.pattern}{marks}|{other}|[^\w\s]{marks}|_{marks}")
+
+
+def units(text: str) -> list[tuple[int, int]]:
+    """Start and end of the smallest parts worth naming: words, single characters where words have no spaces, marks."""
+    return [match.span() for match in _unit().finditer(text)]
 
 
 def script(text: str) -> str:

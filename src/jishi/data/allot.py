@@ -1,5 +1,7 @@
 """The part every accepted row ends in: as given, split off, refused for a label that training never shows, or left out."""
 
+from collections.abc import Sequence
+
 import numpy
 
 from jishi.core.errors import DataError, RowError
@@ -12,16 +14,16 @@ NOWHERE = -1
 TRAIN = PARTS.index("train")
 
 
-def allot(accepted: Accepted, ledger: Ledger, spec: DataSpec) -> numpy.ndarray:
+def allot(accepted: Accepted, ledger: Ledger, spec: DataSpec, known: Sequence[str] = ()) -> numpy.ndarray:
     """A place in PARTS for every row, or NOWHERE; (rows,) int8. Closes the ledger.
 
-    Raises DataError where training has one class only, or a held-out row has a label that training lacks (`on_bad_row:
-    skip` refuses such rows instead).
+    Raises DataError where the training rows and the labels `known` beforehand are one class only, or a held-out row has a
+    label that is among neither (`on_bad_row: skip` refuses such rows instead).
     """
     owners, strata = accepted.column("parts"), accepted.column("strata")
     _split(accepted, owners, strata, spec)
     if accepted.single:
-        _check_labels(accepted, ledger, owners, strata, spec.on_bad_row == "skip")
+        _check_labels(accepted, ledger, owners, known, skip=spec.on_bad_row == "skip")
     if spec.train_rows is not None:
         train = numpy.flatnonzero(owners == TRAIN)
         chosen = split.sample(accepted.column("inputs")[train], strata[train], spec.train_rows, spec.seed)
@@ -43,17 +45,21 @@ def _split(accepted: Accepted, owners: numpy.ndarray, strata: numpy.ndarray, spe
     owners[train] = split.assign(accepted.column("inputs")[train], groups, fractions, spec.seed)
 
 
-def _check_labels(accepted: Accepted, ledger: Ledger, owners: numpy.ndarray, strata: numpy.ndarray, skip: bool) -> None:
+def _check_labels(
+    accepted: Accepted, ledger: Ledger, owners: numpy.ndarray, known: Sequence[str], *, skip: bool
+) -> None:
+    strata = accepted.column("strata")
     names = {number: ", ".join(labels) for labels, number in accepted.names.items()}
-    known = numpy.unique(strata[owners == TRAIN])
-    if len(known) == 1:
-        raise DataError("data.one-class", given=names[int(known[0])], rows=int((owners == TRAIN).sum()))
-    unseen = ~numpy.isin(strata, known)
-    for number in numpy.unique(strata[unseen]).tolist():
+    shown = set(numpy.unique(strata[owners == TRAIN]).tolist()) | {
+        accepted.names.get((label,), NOWHERE) for label in known
+    }
+    if len(shown) == 1:
+        raise DataError("data.one-class", given=names[shown.pop()], rows=int((owners == TRAIN).sum()))
+    for number in sorted(names.keys() - shown):
         rows = numpy.flatnonzero(strata == number)
-        part = PARTS[owners[rows[0]]]
+        values = {"part": PARTS[owners[rows[0]]], "given": names[number], "rows": len(rows)}
         if not skip:
-            raise DataError("data.label-not-in-train", part=part, given=names[number], rows=len(rows))
+            raise DataError("data.label-not-in-train", **values)
         for _ in rows:
-            ledger.refuse(part, RowError("data.label-not-in-train", part=part, given=names[number], rows=len(rows)))
+            ledger.refuse(values["part"], RowError("data.label-not-in-train", **values))
         owners[rows] = NOWHERE

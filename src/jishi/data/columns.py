@@ -21,7 +21,8 @@ class Column:
 def inputs(objective: Objective | type[Objective]) -> list[Column]:
     """The input columns, in the order the objective names them."""
     return [
-        Column(name, registry.get(Modality, modality.removesuffix("?"))()) for name, modality in objective.columns.items()
+        Column(name, registry.get(Modality, modality.removesuffix("?"))())
+        for name, modality in objective.columns.items()
     ]
 
 

@@ -3,18 +3,18 @@
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jishi.core import manifest
 from jishi.core.contracts import Row
 from jishi.core.errors import RowError
 from jishi.data.columns import Column
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
-@dataclass(frozen=True)
-class Content:
+
+class Content(NamedTuple):
     """`input` and `whole` are 64-bit hashes of what a row says, the same on every machine; `size` is in bytes."""
 
     input: int
@@ -35,12 +35,16 @@ def describe(row: Row, columns: Sequence[Column]) -> Content:
     except UnicodeEncodeError:
         raise RowError("data.bad-unicode") from None
     joined = b"\0".join(inputs)
-    if any(b"\0" in value for value in inputs) or b"\\u0000" in rest:
+    if joined.count(b"\0") >= len(columns) or b"\\u0000" in rest:
         raise RowError("data.nul-byte")
+    digest = hashlib.blake2b(joined, digest_size=8)
+    input_number = digest.digest()
+    digest.update(b"\0\0" + rest)
     return Content(
-        input=_number(joined),
-        whole=_number(joined + b"\0\0" + rest),
-        size=len(rest) + sum(_size(row.get(column.name), len(value)) for column, value in zip(columns, inputs, strict=True)),
+        input=int.from_bytes(input_number, "little"),
+        whole=int.from_bytes(digest.digest(), "little"),
+        size=len(rest)
+        + sum(_size(row.get(column.name), len(value)) for column, value in zip(columns, inputs, strict=True)),
         labels=tuple(sorted(set(_labels(targets)))),
         single=any(isinstance(value, str) for value in targets.values()),
         empty=not any(value.strip() for value in inputs),
@@ -53,7 +57,10 @@ def _bytes_of(value: Any, column: Column) -> bytes:
     if column.modality.binary:
         if isinstance(value, bytes):
             return hashlib.sha256(value).hexdigest().encode()
-        return manifest.sha256(Path(value)).encode()
+        try:
+            return manifest.sha256(Path(value)).encode()
+        except OSError:
+            raise RowError("data.missing-file", path=value) from None
     return value.encode() if isinstance(value, str) else _json(value)
 
 
@@ -62,11 +69,7 @@ def _size(value: Any, length: int) -> int:
 
 
 def _json(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
-
-
-def _number(content: bytes) -> int:
-    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
+    return _ENCODER.encode(value).encode()
 
 
 def _labels(value: Any) -> Iterator[str]:

@@ -1,9 +1,9 @@
 """Prepared data: a folder with one Arrow file a part, read by memory map, and the record of how it was made.
 
-    data/reviews/
-    ├── train.arrow  validation.arrow  test.arrow     canonical rows
-    ├── data.json       format, fingerprints, ledger, sources with SHA-256, spec, task
-    └── report.json     what the data are like
+data/reviews/
+├── train.arrow  validation.arrow  test.arrow     canonical rows
+├── data.json       format, fingerprints, ledger, sources with SHA-256, spec, task
+└── report.json     what the data are like
 """
 
 import json
@@ -85,7 +85,11 @@ def read_record(folder: Path) -> dict[str, Any]:
     if not isinstance(version, int) or version > FORMAT:
         raise DataError("data.newer", path=folder, given=version, allowed=FORMAT)
     parts = record.get("parts")
-    if not isinstance(parts, dict) or "train" not in parts or not {"fingerprint", "recipe", "ledger", "task"} <= record.keys():
+    if (
+        not isinstance(parts, dict)
+        or "train" not in parts
+        or not {"fingerprint", "recipe", "ledger", "task"} <= record.keys()
+    ):
         raise DataError("data.damaged", path=folder, file=RECORD)
     return record
 

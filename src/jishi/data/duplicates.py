@@ -12,10 +12,10 @@ SAMPLES = 10
 
 @dataclass(frozen=True)
 class Marks:
-    """The rows of one part as numbers: hashes of inputs (rows,) uint64 and labels (rows,)."""
+    """The rows of one part as hashes: of their inputs, and of all they say; each (rows,) uint64."""
 
     inputs: numpy.ndarray
-    labels: numpy.ndarray
+    wholes: numpy.ndarray
 
 
 def find(parts: Mapping[str, Marks]) -> dict[str, Any]:
@@ -34,12 +34,14 @@ def find(parts: Mapping[str, Marks]) -> dict[str, Any]:
 
 
 def conflicts(parts: Mapping[str, Marks]) -> dict[str, Any]:
-    """Rows whose input also stands somewhere with another label."""
+    """Rows whose input also stands somewhere with another target."""
     inputs = numpy.concatenate([marks.inputs for marks in parts.values()])
-    labels = numpy.concatenate([marks.labels for marks in parts.values()])
+    wholes = numpy.concatenate([marks.wholes for marks in parts.values()])
     places = [(part, row) for part, marks in parts.items() for row in range(len(marks.inputs))]
-    pairs = numpy.unique(numpy.stack([inputs, labels.astype(numpy.uint64)]), axis=1)
+    pairs = numpy.unique(numpy.stack([inputs, wholes]), axis=1)
     values, counts = numpy.unique(pairs[0], return_counts=True)
     bad = numpy.isin(inputs, values[counts > 1])
-    samples = [[places[row] for row in numpy.flatnonzero(inputs == value)[:2]] for value in values[counts > 1][:SAMPLES]]
+    samples = [
+        [places[row] for row in numpy.flatnonzero(inputs == value)[:2]] for value in values[counts > 1][:SAMPLES]
+    ]
     return {"rows": int(bad.sum()), "samples": samples}

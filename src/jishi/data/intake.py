@@ -54,13 +54,14 @@ class Intake:
         self._objective = objective
         self._spool = spool
         self._inputs = columns.inputs(objective)
+        self._first_bad: tuple[str, RowError] | None = None
         self._binary = [column for column in self._inputs if column.modality.binary]
 
     def read(self, places: Places) -> None:
         """Read all. Raises RowError at the first bad row where the spec says stop, DataError where a part has no row."""
         for part, paths in places.items():
             before, room = self.ledger.read, self._spec.max_rows
-            accepted = 0
+            accepted, self._first_bad = 0, None
             for path in paths:
                 for where, raw in self._rows(path):
                     self.ledger.read += 1
@@ -91,6 +92,7 @@ class Intake:
         except RowError as reason:
             if self._spec.on_bad_row == "stop":
                 raise RowError("data.bad-row", where=where, reason=reason) from None
+            self._first_bad = self._first_bad or (where, reason)
             self.ledger.refuse(where, reason)
             return False
         self._spool.add(row, found.size)
@@ -99,14 +101,10 @@ class Intake:
 
     def _parse(self, raw: Mapping[str, object], folder: Path) -> Row:
         renamed = columns.resolve(columns.rename(raw, self._spec.columns), self._binary, folder)
-        row = self._objective.parse(renamed)
-        for column in self._binary:
-            if row.get(column.name) is not None:
-                column.modality.read(row[column.name])  # refused here, not in the middle of training
-        return row
+        return self._objective.parse(renamed)
 
     def _nothing(self, path: Path, read: int) -> None:
-        if not read:
+        if not self._first_bad:
             raise DataError("data.no-rows", path=path)
-        sample = self.ledger.samples[-1]
-        raise DataError("data.all-refused", path=path, given=read, where=sample["where"], reason=sample["reason"])
+        where, reason = self._first_bad
+        raise DataError("data.all-refused", path=path, given=read, where=where, reason=reason)

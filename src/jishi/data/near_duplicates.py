@@ -43,13 +43,12 @@ class Texts:
 def find(parts: Mapping[str, Texts]) -> dict[str, Any]:
     """Rows of the later part that nearly stand in the earlier one ("train/test"), exact duplicates aside."""
     across: dict[str, int] = {}
-    samples: list[dict[str, Any]] = []
+    samples: list[list[tuple[str, int]]] = []
     for (first, earlier), (second, later) in combinations(parts.items(), 2):
         pairs = list(_pairs(earlier, later))
         across[f"{first}/{second}"] = len(pairs)
-        for similarity, there, here in pairs[: max(SAMPLES - len(samples), 0)]:
-            places = [(first, int(earlier.rows[there])), (second, int(later.rows[here]))]
-            samples.append({"similarity": round(similarity, 3), "rows": places})
+        for there, here in pairs[: max(SAMPLES - len(samples), 0)]:
+            samples.append([(first, int(earlier.rows[there])), (second, int(later.rows[here]))])
     compared = {part: len(texts.rows) for part, texts in parts.items()}
     return {"threshold": THRESHOLD, "compared": compared, "across": across, "samples": samples}
 
@@ -59,8 +58,8 @@ def choose(inputs: numpy.ndarray, seed: int) -> numpy.ndarray:
     return split.sample(inputs, numpy.zeros(len(inputs), dtype=numpy.int64), MAX_ROWS, seed)
 
 
-def _pairs(earlier: Texts, later: Texts) -> Iterator[tuple[float, int, int]]:
-    """For each later row with a near duplicate: the similarity, the place of the nearest earlier row, and its own."""
+def _pairs(earlier: Texts, later: Texts) -> Iterator[tuple[int, int]]:
+    """For each later row with a near duplicate: the place of the nearest earlier row, and its own."""
     if not len(earlier.rows) or not len(later.rows):
         return
     best: dict[int, tuple[float, int]] = {}
@@ -69,7 +68,7 @@ def _pairs(earlier: Texts, later: Texts) -> Iterator[tuple[float, int, int]]:
         if similarity >= THRESHOLD and similarity > best.get(here, (0.0, 0))[0]:
             best[here] = similarity, there
     for here in sorted(best):
-        yield *best[here], here
+        yield best[here][1], here
 
 
 def _candidates(earlier: Texts, later: Texts) -> list[tuple[int, int]]:

@@ -8,7 +8,14 @@ from jishi.core.errors import DataError
 from jishi.data.sources import formats, image_folder
 from jishi.data.spec import PARTS, DataSpec
 
-_NAMES = {"train": "train", "dev": "validation", "valid": "validation", "validation": "validation", "val": "validation", "test": "test"}
+_NAMES = {
+    "train": "train",
+    "dev": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "val": "validation",
+    "test": "test",
+}
 _PART = re.compile(rf"({'|'.join(_NAMES)})([-_.].*)?", re.IGNORECASE)  # train.csv, train-00000-of-00002.parquet
 Places = Mapping[str, list[Path]]
 
@@ -38,7 +45,9 @@ def _parts(path: Path) -> dict[str, list[Path]]:
             found.setdefault(_NAMES[named[1].lower()], []).append(entry)
     for part, entries in found.items():
         if len({formats.suffix(entry) for entry in entries}) > 1:
-            raise DataError("data.ambiguous-folder", path=path, part=part, given=", ".join(entry.name for entry in entries))
+            raise DataError(
+                "data.ambiguous-folder", path=path, part=part, given=", ".join(entry.name for entry in entries)
+            )
     if found:
         return found
     if image_folder.holds_pictures(path):

@@ -13,12 +13,11 @@ from jishi.core import manifest, publish
 from jishi.core import spec as specs
 from jishi.core.contracts import Base, Objective
 from jishi.core.errors import DataError
-from jishi.data import columns, places, recipe, report
+from jishi.data import columns, facts, places, recipe, store, token_report
 from jishi.data.allot import allot
 from jishi.data.dataset import FORMAT, RECORD, REPORT, Dataset, is_prepared, read_record
 from jishi.data.intake import Intake
 from jishi.data.spec import PARTS, DataSpec
-from jishi.data.store import Spool
 
 
 def prepare(
@@ -32,12 +31,12 @@ def prepare(
     """
     out = Path(out)
     if _is_final(spec, objective):
-        return report.with_tokens(Dataset.load(spec.train), objective, processor, base)
+        return token_report.with_tokens(Dataset.load(spec.train), objective, processor, base)
     found = places.find(spec)
     sources = recipe.sources(found)
     made_from = recipe.recipe(sources, spec, objective)
     if _is_made(out, made_from, objective):
-        return report.with_tokens(Dataset.load(out), objective, processor, base)
+        return token_report.with_tokens(Dataset.load(out), objective, processor, base)
     origin = {
         "format": FORMAT,
         "jishi": jishi.__version__,
@@ -48,16 +47,22 @@ def prepare(
         "task": specs.dump(objective),
     }
     with publish.folder(out) as folder:
-        spool = Spool(folder / "spool")
+        spool = store.Spool(folder / "spool")
         intake = Intake(spec, objective, spool)
         intake.read(found)
-        owners = allot(intake.accepted, intake.ledger, spec)
-        spool.deal({place: folder / f"{part}.arrow" for place, part in enumerate(PARTS) if (owners == place).any()}, owners)
+        owners = allot(intake.accepted, intake.ledger, spec, getattr(objective, "labels", ()))
+        spool.deal(
+            {place: folder / f"{part}.arrow" for place, part in enumerate(PARTS) if (owners == place).any()}, owners
+        )
         shutil.rmtree(folder / "spool")
-        facts = report.build(folder, intake.accepted, owners, objective, spec.seed)
-        facts |= report.tokens(report.parts(folder), objective, processor, base)
+        tables = store.tables(folder)
+        report = {
+            "ledger": intake.ledger.to_dict(),
+            **facts.build(tables, intake.accepted, owners, objective, spec.seed),
+            "tokens": token_report.measure(tables, objective, processor, base),
+        }
         _write(folder / RECORD, origin | _results(folder, intake, owners))
-        _write(folder / REPORT, facts)
+        _write(folder / REPORT, report)
     return Dataset.load(out)
 
 

@@ -1,57 +1,68 @@
-"""What prepared data are like: sizes, labels, lengths, duplicates, conflicts. Plain JSON; `report_table` puts it in words."""
+"""The data report in words: what a person reads after `prepare`, in the language in force."""
 
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy
-import pyarrow
-import pyarrow.compute
+from jishi.core.i18n import text
 
-from jishi.core.contracts import Base, Objective
-from jishi.data import columns, duplicates, near_duplicates, token_report
-from jishi.data.dataset import Dataset
-from jishi.data.duplicates import Marks
-from jishi.data.intake import Accepted
-from jishi.data.spec import PARTS
+LABELS = 8  # shown by name; beyond, only the most and the least frequent
+REFUSED = 5  # refused rows shown
 
-EXCERPT = 60
-Tables = Mapping[str, pyarrow.Table]
+Line = tuple[str, str]
 
 
-def build(folder: Path, accepted: Accepted, owners: numpy.ndarray, objective: Objective, seed: int) -> dict[str, Any]:
-    """The report of a folder's parts, tokens aside; `accepted` and `owners` tell which row is where."""
-    tables = read(folder)
-    chosen = {part: owners == PARTS.index(part) for part in tables}
-    inputs, strata, empty = (accepted.column(name) for name in ("inputs", "strata", "empty"))
-    marks = {part: Marks(inputs[rows], strata[rows]) for part, rows in chosen.items()}
-    counts = {part: _label_counts(accepted, strata[rows]) for part, rows in chosen.items()}
-    text = {part: _texts(table, objective) for part, table in tables.items()}
-    found = {
-        "rows": {part: table.num_rows for part, table in tables.items()},
-        "labels": counts,
-        "missing_in_train": sorted({label for part in counts.values() for label in part} - counts["train"].keys()),
-        "characters": {part: _lengths(values) for part, values in text.items() if values is not None},
-        "empty": {part: int(empty[rows].sum()) for part, rows in chosen.items()},
-        "duplicates": duplicates.find(marks),
-        "conflicts": duplicates.conflicts(marks),
-        "near_duplicates": _near(text, marks, seed),
-        "tokens": None,
-    }
-    return _with_excerpts(found, text)
+def lines(report: Mapping[str, Any]) -> list[Line]:
+    """Pairs of a heading and what it says; what there is nothing to say of is left out."""
+    return [*_sizes(report), *_lengths(report), *_faults(report)]
 
 
-def read(folder: Path) -> dict[str, pyarrow.Table]:
-    """The parts of a prepared folder as memory-mapped tables."""
-    files = {part: folder / f"{part}.arrow" for part in PARTS}
-    return {
-        part: pyarrow.ipc.open_stream(pyarrow.memory_map(str(file))).read_all() for part, file in files.items() if file.is_file()
-    }
+def _sizes(report: Mapping[str, Any]) -> Iterator[Line]:
+    yield text("data.rows"), _by_part(report["rows"])
+    ledger = report["ledger"]
+    counts = {name: sum(ledger[name].values()) for name in ("accepted", "refused", "cut")}
+    yield text("data.ledger"), text("data.ledger-counts", read=ledger["read"], **counts)
+    labels = report["labels"].get("train")
+    if labels and len(labels) <= LABELS:
+        yield text("data.labels"), ", ".join(f"{label} {count:,}" for label, count in labels.items())
+    elif labels:
+        (most, many), *_, (least, few) = labels.items()
+        yield (
+            text("data.labels"),
+            text("data.labels-range", count=len(labels), most=most, many=many, least=least, few=few),
+        )
 
 
-def with_tokens(dataset: Dataset, objective: Objective, processor: Any, base: Base | None) -> Dataset:
-    """The dataset, its report counting tokens of this processor."""
-    found = token_report.measure(read(dataset.path), objective, processor, base)
-    return replace(dataset, report={**dataset.report, "tokens": found}) if found else dataset
+def _lengths(report: Mapping[str, Any]) -> Iterator[Line]:
+    if "train" in report["characters"]:
+        yield text("data.characters"), text("data.lengths", **report["characters"]["train"])
+    if tokens := report["tokens"]:
+        parts = tokens["parts"]
+        yield text("data.tokens"), text("data.lengths", **parts["train"])
+        heading = text("data.truncated", limit=tokens["max_length"])
+        yield heading, _by_part({part: found["truncated"] for part, found in parts.items()}, ".1%")
+        yield text("data.unknown"), _by_part({part: found["unknown"] for part, found in parts.items()}, ".2%")
+
+
+def _faults(report: Mapping[str, Any]) -> Iterator[Line]:
+    duplicates, near = report["duplicates"], report["near_duplicates"]
+    yield text("data.duplicates-within"), _by_part(duplicates["within"])
+    if duplicates["across"]:
+        yield text("data.duplicates-across"), _by_part(duplicates["across"])
+    if near and near["across"]:
+        compared = {part: rows for part, rows in near["compared"].items() if rows < report["rows"][part]}
+        note = text("data.compared", parts=_by_part(compared)) if compared else ""
+        yield text("data.near-duplicates"), _by_part(near["across"]) + note
+    if report["conflicts"]["rows"]:
+        yield text("data.conflicts"), f"{report['conflicts']['rows']:,}"
+    if any(report["empty"].values()):
+        yield text("data.empty"), _by_part(report["empty"])
+    if report["missing_in_train"]:
+        yield text("data.missing-in-train"), ", ".join(report["missing_in_train"])
+    for refused in report["ledger"]["samples"][:REFUSED]:
+        yield refused["where"], refused["reason"]
+
+
+def _by_part(values: Mapping[str, float], form: str = ",") -> str:
+    """ "train 12,000 · test 1,500"; a pair of parts is written train/test."""
+    names = {key: "/".join(text(f"data.{part}") for part in key.split("/")) for key in values}
+    return " · ".join(f"{names[key]} {value:{form}}" for key, value in values.items())

@@ -9,9 +9,20 @@ import pyarrow
 
 from jishi.core.contracts import Row
 from jishi.core.errors import DataError
+from jishi.data.spec import PARTS
 
 BATCH_ROWS = 2_000
 BATCH_BYTES = 32 * 2**20
+
+
+def tables(folder: Path) -> dict[str, pyarrow.Table]:
+    """The parts of a prepared folder, memory-mapped."""
+    files = {part: folder / f"{part}.arrow" for part in PARTS}
+    return {
+        part: pyarrow.ipc.open_stream(pyarrow.memory_map(str(file))).read_all()
+        for part, file in files.items()
+        if file.is_file()
+    }
 
 
 class Spool:
@@ -37,7 +48,8 @@ class Spool:
         self._flush()
         with ExitStack() as stack:
             writers = {
-                owner: stack.enter_context(pyarrow.ipc.new_stream(str(path), self._schema)) for owner, path in files.items()
+                owner: stack.enter_context(pyarrow.ipc.new_stream(str(path), self._schema))
+                for owner, path in files.items()
             }
             start = 0
             for table in self._tables():
@@ -63,7 +75,10 @@ class Spool:
 
     def _tables(self) -> Iterator[pyarrow.Table]:
         for number in range(self._batches):
-            with pyarrow.memory_map(str(self._folder / f"{number}.arrow")) as file, pyarrow.ipc.open_stream(file) as stream:
+            with (
+                pyarrow.memory_map(str(self._folder / f"{number}.arrow")) as file,
+                pyarrow.ipc.open_stream(file) as stream,
+            ):
                 table = stream.read_all()
             missing = [field for field in self._schema if field.name not in table.column_names]
             for field in missing:

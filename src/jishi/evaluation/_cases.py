@@ -21,7 +21,9 @@ def surest(
     return [
         {
             "row": int(index),
-            "input": {column: shorten(rows[index][column]) for column in task.columns if rows[index].get(column) is not None},
+            "input": {
+                column: shorten(rows[index][column]) for column in task.columns if rows[index].get(column) is not None
+            },
             "reference": {column: shorten(rows[index][column]) for column in sorted(targets & rows[index].keys())},
             "prediction": shorten(_top(answers[index])),
             "confidence": confidence(answers[index]),

@@ -14,7 +14,7 @@ BUCKETS = 4
 
 
 def worst(task: Task, rows: Sequence[Row], credits: np.ndarray, *, count: int, level: float) -> list[dict[str, Any]]:
-    """The `count` slices whose mean credit is surely lowest: sorted by the upper end of their interval.
+    """The `count` slices below the whole whose mean credit is surely lowest: sorted by the upper end of their interval.
 
     A slice holds at least 20 rows or 5 % of them. `worse` says that it is below the whole set beyond luck, the number of
     slices looked at taken into account (Bonferroni).
@@ -25,6 +25,8 @@ def worst(task: Task, rows: Sequence[Row], credits: np.ndarray, *, count: int, l
     found = []
     for (column, value), members in groups.items():
         mean = float(credits[members].mean())
+        if mean >= overall:
+            continue
         low, high = wilson(mean, len(members), level)
         worse = wilson(mean, len(members), strict)[1] < overall
         entry = {"by": column, "value": value, "rows": len(members), "share": len(members) / len(rows)}

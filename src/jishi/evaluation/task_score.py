@@ -21,11 +21,19 @@ from jishi.metrics import calibration
 class TaskScore(Evaluator):
     """The task's own metrics with confidence intervals, beside plain rivals, with slices, calibration and bad cases."""
 
-    samples: int = option(1000, "Bootstrap resamples; fewer are used on sets that take too long.", "自助法重采样次数；数据集过大时会自动减少。")
+    samples: int = option(
+        1000,
+        "Bootstrap resamples; fewer are used on sets that take too long.",
+        "自助法重采样次数；数据集过大时会自动减少。",
+    )
     seed: int = option(0, "Seed of the resamples.", "重采样的随机种子。")
-    level: float = option(0.95, "Confidence level of every interval, between 0 and 1.", "所有置信区间的置信水平，介于 0 和 1 之间。")
+    level: float = option(
+        0.95, "Confidence level of every interval, between 0 and 1.", "所有置信区间的置信水平，介于 0 和 1 之间。"
+    )
     slices: int = option(20, "How many of the worst slices to report.", "报告中列出的最差切片数量。")
-    bad_cases: int = option(50, "How many wrong answers to report, the surest first.", "报告中列出的错例数量，按置信度从高到低。")
+    bad_cases: int = option(
+        50, "How many wrong answers to report, the surest first.", "报告中列出的错例数量，按置信度从高到低。"
+    )
 
     def evaluate(  # type: ignore[override]
         self,
@@ -59,6 +67,7 @@ class TaskScore(Evaluator):
                 "metric": task.metric,
                 "rows": len(rows),
                 "level": self.level,
+                "credit": credits[""].mean(),
                 **scores,
                 "details": task.details(answers, rows),
                 "calibration": self._calibration(answers, credits[""]),

@@ -59,7 +59,7 @@ def reliability(bins: Sequence[Mapping[str, Any]], size: int = 300) -> list[dict
             "y": size * (1 - entry["accuracy"]),
             "low": size * (1 - entry["low"]),
             "high": size * (1 - entry["high"]),
-            "radius": 2.5 + 4 * math.sqrt(entry["rows"] / most),
+            "radius": 2 + 3 * math.sqrt(entry["rows"] / most),
         }
         for entry in bins
     ]
@@ -89,13 +89,16 @@ def scale(intervals: Sequence[Mapping[str, Any]]) -> Scale:
     return Scale(floor, min(1.0, high + air) if high <= 1 else high + air)
 
 
-def confused(labels: Sequence[str], matrix: Sequence[Sequence[int]], count: int = 20) -> list[dict[str, Any]]:
-    """The label pairs mistaken most often: `truth`, `answer`, `rows` and their `share` of the rows of that truth."""
+def confused(labels: Sequence[str], matrix: Sequence[Sequence[int]], count: int = 12) -> list[dict[str, Any]]:
+    """The label pairs mistaken more than once, most often first.
+
+    `truth` and `answer` are labels, `rows` how many, `share` how many of the rows of that truth.
+    """
     pairs = [
         {"truth": labels[i], "answer": labels[j], "rows": number, "share": number / sum(row)}
         for i, row in enumerate(matrix)
         for j, number in enumerate(row)
-        if i != j and number
+        if i != j and number > 1
     ]
     return sorted(pairs, key=lambda pair: (-pair["rows"], -pair["share"]))[:count]
 

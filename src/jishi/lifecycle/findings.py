@@ -14,7 +14,7 @@ def verdict(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
     metric = evaluation.get("metric")
     if metric not in evaluation.get("scores", {}):
         return []
-    lines = [{"name": "model", **evaluation["scores"][metric]}]
+    lines = [{"name": "this-model", **evaluation["scores"][metric]}]
     for name, rival in (evaluation.get("rivals") or {}).items():
         better = "better" if rival["difference"] > 0 else "worse"
         comparison = {key: rival[key] for key in ("difference", "p_value", "test")}

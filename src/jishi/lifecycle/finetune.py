@@ -23,10 +23,12 @@ from jishi.models.inference import outputs
 from jishi.models.spec import ModelSpec
 from jishi.predictor import Predictor
 from jishi.training.loop import Event, Loop
+from jishi.training.optimizer import FRESH_LEARNING_RATE
 from jishi.training.run import Run, versions
 from jishi.training.spec import TrainSpec
 
 Listener = Callable[[Event], None]
+PARITY_ROWS = 64  # held-out rows answered before and after a merge
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ def start(wanted: FinetuneSpec, folder: Path) -> Begun:
     loop = Loop(
         wanted.adapt.apply(model, task), task, processor, wanted.train,
         train=data.train, validation=data.validation, head=head,
-        learning_rate=wanted.adapt.learning_rate, folder=folder, seed=wanted.seed,
+        learning_rate=FRESH_LEARNING_RATE if base.fresh else wanted.adapt.learning_rate, folder=folder, seed=wanted.seed,
     )  # fmt: skip
     return Begun(task, data, base, processor, held_out, part, untuned, loop)
 
@@ -142,10 +144,10 @@ def _train(loop: Loop, run: Run, listen: Listener, *, resume: bool) -> dict[str,
 
 def _conclude(wanted: FinetuneSpec, run: Run, begun: Begun, resources: dict[str, Any]) -> Result:
     """Merge, calibrate, evaluate, write the bundle, read it back and hold it to its probes."""
-    before = _outputs(begun, begun.loop.model, begun.held_out)
+    task, sample = begun.task, [begun.held_out[index] for index in range(min(PARITY_ROWS, len(begun.held_out)))]
+    before = _outputs(begun, begun.loop.model, sample)
     merged = wanted.adapt.merge(begun.loop.model)
-    after = _outputs(begun, merged, begun.held_out)
-    task = begun.task
+    moved = [float((new - old).abs().max()) for new, old in zip(_outputs(begun, merged, sample), before, strict=True)]
     if begun.data.validation is not None:
         task = task.calibrate(_outputs(begun, merged, begun.data.validation), begun.data.validation)
     predictor = Predictor(merged, task, begun.processor, {})
@@ -157,7 +159,8 @@ def _conclude(wanted: FinetuneSpec, run: Run, begun: Begun, resources: dict[str,
     )
     evaluation = {**evaluation, "part": begun.part, "baseline": rival.name}
     resources = {**resources, "peak_memory": resident_bytes()}
-    record = _record(wanted, begun, task, evaluation, before, after)
+    merge = {"hop": "merge", "rows": len(sample), "max_difference": max(moved)}
+    record = _record(wanted, begun, task, evaluation, [merge])
     path = run.folder / "bundle"
     bundle.write(
         path, model=merged, processor=begun.processor, record=record,
@@ -178,15 +181,9 @@ def _conclude(wanted: FinetuneSpec, run: Run, begun: Begun, resources: dict[str,
 
 
 def _record(
-    wanted: FinetuneSpec,
-    begun: Begun,
-    task: Task,
-    evaluation: Mapping[str, Any],
-    before: list[torch.Tensor],
-    after: list[torch.Tensor],
+    wanted: FinetuneSpec, begun: Begun, task: Task, evaluation: Mapping[str, Any], parity: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """The bundle's `jishi.json`."""
-    difference = max((float((old - new).abs().max()) for old, new in zip(before, after, strict=True)), default=0.0)
     return {
         "task": spec.dump(task),
         "adaptation": spec.dump(wanted.adapt),
@@ -194,7 +191,7 @@ def _record(
         "data": {"fingerprint": begun.data.fingerprint, "rows": begun.data.report.get("rows")},
         "scores": {"part": begun.part, "rows": evaluation["rows"], **evaluation["scores"]},
         "rivals": {name: entry["scores"] for name, entry in evaluation["rivals"].items()},
-        "parity": [{"hop": "merge", "rows": len(before), "max_difference": difference}],
+        "parity": parity,
         "parent": None,
         "seed": wanted.seed,
         "versions": versions(),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jishi.core import i18n, publish
-from jishi.lifecycle import figures, findings
+from jishi.lifecycle import figures, findings, parts, wording
 
 NAME = "report.html"
 
@@ -55,55 +55,12 @@ def _environment() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(
-        sentence=sentence, title=title, figures=figures, p_value=p_value, languages=i18n.LANGUAGES, yaml=_yaml
-    )
-    environment.filters.update(number=number, count=count, size=size, duration=duration)
+    speech = (wording.sentence, wording.title, wording.p_value, wording.fact, wording.brief, wording.transposed)
+    environment.globals.update({function.__name__: function for function in speech})
+    environment.globals.update(figures=figures, by_part=parts.table, languages=i18n.LANGUAGES, yaml=_yaml)
+    environment.filters.update(number=wording.number, count=wording.count)
+    environment.tests.update(counts=wording.is_counts, grid=wording.is_grid, listing=wording.is_listing)
     return environment
-
-
-def sentence(code: str, lang: str, **values: object) -> str:
-    """A sentence of the page's catalogue in one language."""
-    return i18n.text(f"report.{code}", lang, **values)
-
-
-def title(key: str, lang: str) -> str:
-    """The heading of a key: its own where the catalogue has one, else the key itself."""
-    known = i18n.catalogue().get(f"report.key-{key.replace('_', '-')}")
-    return known[lang] if known else key.replace("_", " ")
-
-
-def number(value: float | None) -> str:
-    """A score or a measured value, three decimals or four digits; a dash where there is none."""
-    if value is None:
-        return "–"
-    return f"{value:.3f}" if 0.001 <= abs(value) < 10 or value == 0 else f"{value:.4g}"
-
-
-def count(value: float) -> str:
-    """A whole number in groups of three."""
-    return f"{value:,.0f}"
-
-
-def size(value: float) -> str:
-    """Bytes for reading."""
-    for unit in ("B", "KiB", "MiB"):
-        if value < 1024:
-            return f"{value:.0f} {unit}"
-        value /= 1024
-    return f"{value:.2f} GiB"
-
-
-def duration(seconds: float) -> str:
-    """Seconds for reading."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def p_value(value: float) -> str:
-    return "p < 0.0001" if value < 0.0001 else f"p = {value:.2g}"
 
 
 def _yaml(value: Any) -> str:

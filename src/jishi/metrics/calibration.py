@@ -1,4 +1,4 @@
-"""Does a confidence of 0.9 mean right nine times in ten? Reliability in bins of equal mass (arXiv:1706.04599, arXiv:1909.10155)."""
+"""Does a confidence of 0.9 mean right nine times in ten? Bins of equal mass (arXiv:1706.04599, arXiv:1909.10155)."""
 
 from collections.abc import Sequence
 from typing import Any

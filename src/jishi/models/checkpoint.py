@@ -28,7 +28,8 @@ def config(path: Path) -> PreTrainedConfig:
 def processor(path: Path) -> Any:
     """The tokenizer or image processor (Pillow's, not torchvision's) of a folder. Raises ModelError."""
     with _one_sentence("models.broken-processor", path), _quiet():
-        if folder.modality(path) == "image":
+        folder.modality(path)  # raises where there is none
+        if not folder.has_tokenizer(path):
             return transformers.AutoImageProcessor.from_pretrained(path, backend="pil", local_files_only=True)
         found = transformers.AutoTokenizer.from_pretrained(path, local_files_only=True)
     if found.pad_token is None:  # decoders have none; the mask hides what stands there

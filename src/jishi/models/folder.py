@@ -38,9 +38,13 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
+def has_tokenizer(path: Path) -> bool:
+    return any((path / name).is_file() for name in TOKENIZERS)
+
+
 def modality(path: Path) -> str:
     """What the folder's processor reads. Raises ModelError where it has none."""
-    if any((path / name).is_file() for name in TOKENIZERS):
+    if has_tokenizer(path):
         return "text"
     if any((path / name).is_file() for name in IMAGES):
         return "image"
@@ -50,12 +54,11 @@ def modality(path: Path) -> str:
 def base(name: str, path: Path) -> Base:
     """What the folder says of itself: in our own config key, else in sentence-transformers' files, else the defaults."""
     config = check(path)
-    kind = modality(path)
     said = config["jishi"] if isinstance(config.get("jishi"), dict) else _sentence(path)
     return Base(
         name=name,
-        modality=kind,
-        pooling=str(said.get("pooling") or config.get("pooling") or "cls") if kind == "text" else "cls",
+        modality=modality(path),
+        pooling=str(said.get("pooling") or config.get("pooling") or "cls"),
         prefix=str(said.get("prefix") or ""),
         max_length=_max_length(path, config),
     )
@@ -79,7 +82,11 @@ def _check_weights(path: Path) -> None:
     index = path / "model.safetensors.index.json"
     if index.is_file():
         shards = read_json(index).get("weight_map")
-        missing = sorted({str(shard) for shard in shards.values()} - {file.name for file in files}) if isinstance(shards, dict) else ["?"]
+        missing = (
+            sorted({str(shard) for shard in shards.values()} - {file.name for file in files})
+            if isinstance(shards, dict)
+            else ["?"]
+        )
         if missing:
             raise ModelError("models.broken-weights", path=index, reason=missing[0])
 

@@ -83,12 +83,13 @@ class PooledForImageClassification(Pooled):
     """Logits (B, K) from one vector an image; feature maps (B, C, H, W) are read as H·W positions."""
 
     main_input_name = "pixel_values"
+    pools = False  # always the mean over positions: what "cls" means for text, no picture has
 
     def forward(self, pixel_values: torch.Tensor, **inputs: Any) -> ImageClassifierOutput:
         states = _states(self.backbone, pixel_values=pixel_values, **inputs)
         if states.dim() == 4:
             states = states.flatten(2).transpose(1, 2)
-        return ImageClassifierOutput(logits=self.classifier(self.dropout(pool(states, None, self.config.pooling))))
+        return ImageClassifierOutput(logits=self.classifier(self.dropout(states.mean(1))))
 
 
 def pool(states: torch.Tensor, mask: torch.Tensor | None, pooling: str) -> torch.Tensor:

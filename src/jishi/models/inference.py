@@ -10,7 +10,9 @@ from jishi.core.contracts import Features, Task
 BATCH_ROWS = 64
 
 
-def outputs(task: Task, model: Any, features: Sequence[Features], processor: Any, *, batch_tokens: int = 4096) -> list[torch.Tensor]:
+def outputs(
+    task: Task, model: Any, features: Sequence[Features], processor: Any, *, batch_tokens: int = 4096
+) -> list[torch.Tensor]:
     """One output tensor a row (K,) or (T, K), on the CPU in fp32. The answer of a row does not depend on its neighbours."""
     order = sorted(range(len(features)), key=lambda index: features[index]["length"])
     found: list[torch.Tensor] = [torch.empty(0)] * len(features)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import transformers
-from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers import AutoModel, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from jishi.core.contracts import Base, Head, Row
 from jishi.core.errors import ModelError
@@ -17,6 +17,17 @@ from jishi.models.origin import locate
 from jishi.models.scratch import _design as scratch
 from jishi.models.spec import ModelSpec
 
+NOT_OF_BACKBONE = {
+    "_name_or_path",
+    "architectures",
+    "transformers_version",
+    "id2label",
+    "label2id",
+    "problem_type",
+    "jishi",
+}
+
+transformers.utils.logging.disable_progress_bar()  # progress is told by events, not by libraries
 for _name in scratch.names():  # their configurations must be known before a folder that holds one is read
     scratch.get(_name)
 
@@ -25,7 +36,7 @@ def base(spec: ModelSpec) -> Base:
     """What an objective may know of the model, read before any weight is. Raises UnknownName, ModelError, MissingExtra."""
     origin = locate(spec)
     if isinstance(origin, scratch.Design):
-        found = Base(spec.name, origin.modality, origin.pooling, max_length=origin.max_length)
+        found = Base(spec.name, origin.modality, origin.pooling, max_length=origin.max_length, fresh=True)
     else:
         found = folder.base(spec.name, origin)
     return replace(
@@ -33,6 +44,14 @@ def base(spec: ModelSpec) -> Base:
         pooling=found.pooling if spec.pooling is None else spec.pooling,
         prefix=found.prefix if spec.prefix is None else spec.prefix,
     )
+
+
+def learns_processor(spec: ModelSpec) -> bool:
+    """Whether the processor is made from the training rows: a vocabulary learnt, or cut down to theirs."""
+    origin = locate(spec)
+    if isinstance(origin, scratch.Design):
+        return origin.learns
+    return spec.vocabulary == "corpus" and folder.has_tokenizer(origin)
 
 
 def processor(spec: ModelSpec, rows: Iterable[Row] | None = None) -> Any:
@@ -43,9 +62,9 @@ def processor(spec: ModelSpec, rows: Iterable[Row] | None = None) -> Any:
     """
     origin = locate(spec)
     if isinstance(origin, scratch.Design):
-        return tokenizer.train(spec.name, origin.max_length, rows) if origin.modality == "text" else _image_processor(origin)
+        return origin.processor(spec.name, rows)
     found = checkpoint.processor(origin)
-    if spec.vocabulary == "corpus" and rows is not None and folder.modality(origin) == "text":
+    if rows is not None and learns_processor(spec):
         return prune.tokenizer(found, tokenizer.texts(rows))
     return found
 
@@ -60,9 +79,9 @@ def model(spec: ModelSpec, head: Head, base: Base, processor: Any = None) -> Pre
     if isinstance(origin, scratch.Design):
         return _from_scratch(spec, origin, head, base, processor)
     built = _from_folder(spec, origin, head, base)
-    if processor is not None and base.modality == "text":
-        if spec.vocabulary == "corpus":
-            prune.embeddings(built, checkpoint.processor(origin), processor)
+    if processor is not None and learns_processor(spec):
+        prune.embeddings(built, checkpoint.processor(origin), processor)
+    if isinstance(processor, PreTrainedTokenizerBase):
         built.config.pad_token_id = processor.pad_token_id
     return built
 
@@ -94,7 +113,8 @@ def _from_folder(spec: ModelSpec, path: Path, head: Head, base: Base) -> PreTrai
     if native:
         _set_head(config, head)
         built = checkpoint.weights(kind, path, config)
-        if "id2label" in head.config and config.id2label != before:
+        trained_for_these = "id2label" in head.config and config.id2label == before
+        if head.config and not trained_for_these:
             checkpoint.refresh(built)
         return built
     wrapped = _wrapped(config, spec, base)
@@ -115,7 +135,7 @@ def _class(config: PreTrainedConfig, head: Head, base: Base) -> tuple[type[PreTr
     """The class to build and whether it is the configuration's own: transformers' where it has one that pools as the base."""
     mapping = _auto(head.architecture, base.name)._model_mapping
     own = HEADS.get(head.architecture)
-    pools_otherwise = base.modality == "text" and base.pooling != "cls" and own is not None and own.pools
+    pools_otherwise = base.pooling != "cls" and own is not None and own.pools
     if type(config) in mapping and (isinstance(config, PooledConfig) or not pools_otherwise):
         return mapping[type(config)], True
     if own is None or isinstance(config, PooledConfig):
@@ -125,29 +145,34 @@ def _class(config: PreTrainedConfig, head: Head, base: Base) -> tuple[type[PreTr
 
 def _configure(config: PreTrainedConfig, spec: ModelSpec, base: Base) -> None:
     """What the spec changes of the base, and what a later reader must know of it."""
-    if base.modality == "text":
-        config.jishi = {"pooling": base.pooling, "prefix": base.prefix}
+    config.jishi = {"pooling": base.pooling, "prefix": base.prefix}
     if isinstance(config, PooledConfig):
         config.pooling = base.pooling
     if spec.dropout is not None:
-        for values in (config.to_dict(), config.backbone if isinstance(config, PooledConfig) else {}):
-            rates = {key: spec.dropout for key, value in values.items() if _is_dropout(key, value)}
-            values.update(rates) if values is getattr(config, "backbone", None) else config.update(rates)
+        config.update(_rates(config.to_dict(), spec.dropout))
+        if isinstance(config, PooledConfig):
+            config.backbone = {**config.backbone, **_rates(config.backbone, spec.dropout)}
 
 
-def _is_dropout(key: str, value: Any) -> bool:
-    return "dropout" in key and (value is None or (isinstance(value, int | float) and not isinstance(value, bool)))
+def _rates(values: Mapping[str, Any], rate: float) -> dict[str, float]:
+    """Every dropout rate among the values, set to one."""
+    kinds = (int, float, type(None))
+    return {key: rate for key, value in values.items() if "dropout" in key and type(value) in kinds}
 
 
 def _wrapped(config: PreTrainedConfig, spec: ModelSpec, base: Base) -> PooledConfig:
-    rates = (spec.dropout, getattr(config, "classifier_dropout", None), getattr(config, "hidden_dropout_prob", None), 0.1)
+    rates = (
+        spec.dropout,
+        getattr(config, "classifier_dropout", None),
+        getattr(config, "hidden_dropout_prob", None),
+        0.1,
+    )
     wrapped = PooledConfig(
-        backbone=config.to_diff_dict(),
-        pooling=base.pooling if base.modality == "text" else "mean",
+        backbone={key: value for key, value in config.to_dict().items() if key not in NOT_OF_BACKBONE},
+        pooling=base.pooling,
         dropout=next(rate for rate in rates if rate is not None),
     )
-    if base.modality == "text":
-        wrapped.jishi = {"pooling": base.pooling, "prefix": base.prefix}
+    wrapped.jishi = {"pooling": base.pooling, "prefix": base.prefix}
     return wrapped
 
 
@@ -158,11 +183,3 @@ def _set_head(config: PreTrainedConfig, head: Head) -> None:
     if isinstance(values.get("id2label"), Mapping):
         values["id2label"] = {int(key): value for key, value in values["id2label"].items()}
     config.update(values)
-
-
-def _image_processor(design: scratch.Design) -> Any:
-    from transformers import ViTImageProcessorPil
-
-    side = {"height": design.image_size, "width": design.image_size}
-    return ViTImageProcessorPil(size=side, do_convert_rgb=True)
-

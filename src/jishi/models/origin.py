@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from jishi.core.errors import UnknownName
-from jishi.models import hub
-from jishi.models.embedded import _source as embedded
+from jishi.models import embedded, hub
 from jishi.models.scratch import _design as scratch
 from jishi.models.spec import ModelSpec
 

@@ -76,7 +76,7 @@ def _kept(full: Any, model: dict[str, Any], texts: Iterable[str]) -> list[int]:
         raise ModelError("models.prune-unsupported", given=model["type"])
     listed = isinstance(model["vocab"], list)
     pieces = {entry[0]: index for index, entry in enumerate(model["vocab"])} if listed else model["vocab"]
-    kept = set(full.all_special_ids) | {token for token in full.added_tokens_decoder}
+    kept = set(full.all_special_ids) | set(full.added_tokens_decoder)
     scripts: set[str] = set()
     for batch in _batches(texts):
         for encoded in full.backend_tokenizer.encode_batch(batch, add_special_tokens=False):

@@ -20,7 +20,9 @@ class ModelSpec:
         "tiny", "Size of a design trained from scratch.", "从零训练时的模型规模。"
     )
     dropout: float | None = option(
-        None, "Replaces every dropout rate of the base; empty keeps its own.", "替换基座的全部 dropout 概率；留空则沿用。"
+        None,
+        "Replaces every dropout rate of the base; empty keeps its own.",
+        "替换基座的全部 dropout 概率；留空则沿用。",
     )
     vocabulary: Literal["full", "corpus"] = option(
         "full",
@@ -31,6 +33,8 @@ class ModelSpec:
         None, "How a sentence vector is made; empty takes what the base says.", "句向量的汇聚方式；留空则按基座的说明。"
     )
     prefix: str | None = option(
-        None, "Text put before every sentence; empty takes what the base says.", "加在每句前的提示；留空则按基座的说明。"
+        None,
+        "Text put before every sentence; empty takes what the base says.",
+        "加在每句前的提示；留空则按基座的说明。",
     )
     revision: str | None = option(None, "Commit or tag of a hub model.", "Hub 模型的提交号或标签。")

@@ -19,7 +19,7 @@ def texts(rows: Iterable[Row]) -> Iterator[str]:
                 yield row[column]
 
 
-def train(name: str, max_length: int, rows: Iterable[Row] | None) -> Any:
+def train(name: str, rows: Iterable[Row] | None, max_length: int = 512) -> Any:
     """A lower-cased WordPiece tokenizer: one token a Chinese character, pieces of words elsewhere. Raises ModelError."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast

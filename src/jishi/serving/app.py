@@ -99,7 +99,7 @@ def create(
 
     app = FastAPI(
         title="Jishi",
-        description="A model that answers over HTTP. Where a key is set, send it as `Authorization: Bearer` or `X-API-Key`.",
+        description="Where a key is set, send it as `Authorization: Bearer` or `X-API-Key`.",
         version=describe.version("jishi"),
         lifespan=lifespan,
         docs_url=None,  # its page loads scripts from elsewhere

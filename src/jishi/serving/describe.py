@@ -1,6 +1,5 @@
 """What a server tells of its model: name, task, columns, labels, scores and a few inputs to try."""
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
@@ -22,8 +21,7 @@ def name(path: Path | None) -> str:
     if path is None:
         return "model"
     folder = path.resolve()
-    manifest = folder / bundle.MANIFEST
-    digest = hashlib.sha256(manifest.read_bytes()).hexdigest() if manifest.is_file() else "0"
+    digest = bundle.read(folder, verify=False).fingerprint
     return f"{folder.parent.name if folder.name == 'bundle' else folder.name}@{digest[:12]}"
 
 
@@ -35,6 +33,7 @@ def model(predictor: Predictor, limits: Limits) -> dict[str, Any]:
         "task": registry.name_of(task),
         "columns": [_column(column, modality) for column, modality in task.columns.items()],
         "labels": list(getattr(task, "labels", ())),
+        "calibrated": getattr(task, "temperature", 1.0) != 1.0,
         "scores": dict(predictor.record.get("scores", {})),
         "versions": dict(predictor.record.get("versions", {})),
         "examples": examples(predictor.probes),

@@ -1,4 +1,4 @@
-"""What every request passes (Host, rate, key), and every answer carries (security headers, a count, our error shape)."""
+"""What every request passes (Host, rate, key) and every answer carries (security headers, a count, our errors)."""
 
 import logging
 import time

@@ -76,6 +76,7 @@ class ModelResponse(BaseModel):
     task: str
     columns: list[Column]
     labels: list[str]
+    calibrated: bool = Field(description="Whether the confidences were fitted on held-out rows.")
     scores: dict[str, Any] = Field(description="What the bundle scored on its held-out rows.")
     versions: dict[str, Any]
     examples: list[dict[str, Any]] = Field(description="Inputs of a few of the bundle's probes.")

@@ -4,18 +4,19 @@ import contextlib
 import errno
 import os
 import socket
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
 
+from jishi.core import i18n
 from jishi.core.errors import JishiError, ServingError
 from jishi.predictor import Predictor
 from jishi.serving import access
 from jishi.serving.app import create
-from jishi.serving.limits import Limits
+from jishi.serving.spec import ServeSpec
 
 KEY_VARIABLE = "JISHI_API_KEY"
 RATE_OFF_LOOPBACK = 20.0
@@ -23,36 +24,27 @@ GRACE_S = 30
 BACKLOG = 2048
 
 
-def run(
-    path: str | Path,
-    *,
-    host: str = "127.0.0.1",
-    port: int = 8000,
-    api_key: str | None = None,
-    allowed_hosts: Iterable[str] = (),
-    limits: Limits | None = None,
-    announce: Callable[[str], None] = lambda _url: None,
-) -> None:
-    """Serve the bundle at `path` until SIGTERM or SIGINT, then finish what was asked and return.
+def serve(wanted: ServeSpec, announce: Callable[[str], None] | None = None) -> None:
+    """Serve a bundle until SIGTERM or SIGINT, then finish what was asked and return.
 
-    Port 0 takes a free one; `announce` is told the address once the probes were replayed. The key comes from
-    `JISHI_API_KEY` where none is given. Raises ServingError where it can't listen, BundleError where the probes differ.
+    `announce` is told the address once the probes were answered as recorded; by default it is printed. Raises ServingError
+    where it can't listen, BundleError where the bundle is damaged or answers otherwise.
     """
-    limits = limits or Limits()
-    allowed = access.plan(host, api_key or os.environ.get(KEY_VARIABLE), allowed_hosts)
+    limits = wanted.limits
+    allowed = access.plan(wanted.host, os.environ.get(KEY_VARIABLE), wanted.allowed_hosts)
     if limits.requests_per_second is None:
-        limits = replace(limits, requests_per_second=0.0 if access.is_loopback(host) else RATE_OFF_LOOPBACK)
-    with _listen(host, port) as listener:
+        limits = replace(limits, requests_per_second=0.0 if access.is_loopback(wanted.host) else RATE_OFF_LOOPBACK)
+    with _listen(wanted.host, wanted.port) as listener:
         failures: list[JishiError] = []
 
         def warmed(error: JishiError | None) -> None:
             if error is None:
-                announce(_url(host, listener))
+                (announce or _print)(_url(wanted.host, listener))
             else:
                 failures.append(error)
                 server.should_exit = True
 
-        server = uvicorn.Server(_config(create(Predictor.load(path), limits, allowed, warmed)))
+        server = uvicorn.Server(_config(create(Predictor.load(wanted.bundle), limits, allowed, warmed)))
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again once all is finished
             server.run(sockets=[listener])
     if failures:
@@ -91,3 +83,8 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _url(host: str, listener: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+
+
+def _print(url: str) -> None:
+    sys.stdout.write(i18n.text("serving.listening", url=url) + "\n")
+    sys.stdout.flush()

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-# Rows are sorted by length within windows of this many batches: little padding, yet every epoch mixes anew.
+# Rows are sorted by length within windows: at most this many batches, and at least this many windows an epoch, so that
+# there is little padding and yet every epoch mixes the rows anew.
 WINDOW = 32
+WINDOWS = 4
 
 
 def epoch_batches(
@@ -19,8 +21,9 @@ def epoch_batches(
     rng = np.random.default_rng([seed, epoch])
     order = rng.permutation(len(lengths))
     batches: list[list[int]] = []
-    for start in range(0, len(order), WINDOW * batch_size):
-        window = sorted(order[start : start + WINDOW * batch_size].tolist(), key=lambda index: lengths[index])
+    width = batch_size * min(WINDOW, max(1, len(order) // (batch_size * WINDOWS)))
+    for start in range(0, len(order), width):
+        window = sorted(order[start : start + width].tolist(), key=lambda index: lengths[index])
         batches.extend(_cut(window, lengths, batch_size, batch_tokens))
     return [batches[index] for index in rng.permutation(len(batches))]
 

@@ -7,7 +7,7 @@ import torch
 
 from jishi.training.spec import TrainSpec
 
-HEAD_LEARNING_RATE = 1e-3  # a fresh head must cover more ground than weights that already know the language
+FRESH_LEARNING_RATE = 1e-3  # random weights must cover more ground than those that already know the language
 
 
 def build(model: Any, head: list[str], spec: TrainSpec, learning_rate: float) -> torch.optim.Optimizer:
@@ -15,7 +15,7 @@ def build(model: Any, head: list[str], spec: TrainSpec, learning_rate: float) ->
 
     `head` names the freshly initialised modules.
     """
-    head_rate = spec.head_learning_rate or max(HEAD_LEARNING_RATE, learning_rate)
+    head_rate = spec.head_learning_rate or max(FRESH_LEARNING_RATE, learning_rate)
     groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:

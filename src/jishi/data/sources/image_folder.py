@@ -25,4 +25,7 @@ def files(folder: Path) -> list[Path]:
 
 def holds_pictures(folder: Path) -> bool:
     """Whether some sub-folder holds a picture."""
-    return any(entry.is_dir() and any(file.suffix.lower() in SUFFIXES for file in entry.rglob("*")) for entry in folder.iterdir())
+    return any(
+        entry.is_dir() and any(file.suffix.lower() in SUFFIXES for file in entry.rglob("*"))
+        for entry in folder.iterdir()
+    )

@@ -57,7 +57,9 @@ def decode(content: bytes, encoding: str) -> str | RowError:
     try:
         return content.decode(encoding)
     except UnicodeDecodeError as error:
-        return RowError("data.bad-encoding", given=encoding, byte=f"0x{content[error.start]:02x}", column=error.start + 1)
+        return RowError(
+            "data.bad-encoding", given=encoding, byte=f"0x{content[error.start]:02x}", column=error.start + 1
+        )
 
 
 def _skip_line(stream: BinaryIO, line: bytes) -> None:

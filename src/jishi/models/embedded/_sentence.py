@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 
-def describe(folder: Path, *, width: int, max_length: int, pooling: str, prompts: Mapping[str, str], prompt: str) -> None:
+def describe(
+    folder: Path, *, width: int, max_length: int, pooling: str, prompts: Mapping[str, str], prompt: str
+) -> None:
     """Write pooling, prompts and the default prompt's name beside the model's own files."""
     modules = [
         {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from types import ModuleType
 
 from jishi.core.errors import MissingExtra, ModelError
 from jishi.models import cache as kept
@@ -50,7 +51,7 @@ def folder(name: str) -> Path:
 
     Raises MissingExtra where its package is not installed, ModelError where the inner file is not the pinned one.
     """
-    sources: tuple[Source, ...] = importlib.import_module(f"{__package__}.{name.replace('-', '_')}").SOURCES
+    sources: tuple[Source, ...] = _module(name).SOURCES
     for source in sources:
         made = kept.root() / "embedded" / f"{name}-{source.key}"
         if made.is_dir():
@@ -62,9 +63,33 @@ def folder(name: str) -> Path:
     raise MissingExtra(sources[0].package, "embedded")
 
 
+def listing() -> list[dict[str, object]]:
+    """Every embedded model as plain data: its name, what it is, the package that carries it, and whether it is at hand."""
+    return [_entry(name) for name in names()]
+
+
+def _entry(name: str) -> dict[str, object]:
+    module = _module(name)
+    sources: tuple[Source, ...] = module.SOURCES
+    made = any((kept.root() / "embedded" / f"{name}-{source.key}").is_dir() for source in sources)
+    return {
+        "kind": "base",
+        "name": name,
+        "about": (module.__doc__ or "").splitlines()[0],
+        "package": sources[0].package,
+        "installed": made or any(source.find() for source in sources),
+    }
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"{__package__}.{name.replace('-', '_')}")
+
+
 def _convert(source: Source, path: Path, empty: Path) -> None:
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != source.sha256:
-        raise ModelError("models.embedded-changed", package=source.package, path=path, given=found, allowed=source.sha256)
+        raise ModelError(
+            "models.embedded-changed", package=source.package, path=path, given=found, allowed=source.sha256
+        )
     source.convert(path, empty)

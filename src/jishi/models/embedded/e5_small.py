@@ -107,10 +107,14 @@ def _name(name: str) -> str:
     return f"encoder.layer.{layer[1:]}.{LAYER[part]}.{'weight' if kind == 'w' else 'bias'}"
 
 
-def _shape(flat: numpy.ndarray[Any, Any], name: str, sizes: dict[str, tuple[int, int]], width: int) -> numpy.ndarray[Any, Any]:
+def _shape(
+    flat: numpy.ndarray[Any, Any], name: str, sizes: dict[str, tuple[int, int]], width: int
+) -> numpy.ndarray[Any, Any]:
     if name in sizes:
         return flat.reshape(sizes[name])
-    return flat.reshape(width, -1) if name.endswith(("q.w", "k.w", "v.w", "ao.w", "fo.w")) else _inner(flat, name, width)
+    return (
+        flat.reshape(width, -1) if name.endswith(("q.w", "k.w", "v.w", "ao.w", "fo.w")) else _inner(flat, name, width)
+    )
 
 
 def _inner(flat: numpy.ndarray[Any, Any], name: str, width: int) -> numpy.ndarray[Any, Any]:
@@ -123,8 +127,7 @@ def _tokenizer(pieces: list[tuple[str, float]], max_length: int) -> Any:
     SentencePiece's nmt_nfkc is Nmt followed by NFKC for every single character but the full-width tilde, which it
     leaves alone: it waits out NFKC as a noncharacter that no text holds.
     """
-    from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
-    from tokenizers import decoders
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.Unigram(pieces, unk_id=3, byte_fallback=False))

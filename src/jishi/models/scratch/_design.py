@@ -2,21 +2,26 @@
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
+
+from jishi.core.contracts import Row
 
 
 @dataclass(frozen=True)
 class Design:
     """A network before it has learnt anything."""
 
-    modality: str  # "text" or "image": which processor is made for it
+    modality: str  # what its processor reads
     pooling: str  # how its states become one vector
     config: Callable[[str, Any], Any]  # (size, processor) → the transformers configuration
+    processor: Callable[
+        [str, Iterable[Row] | None], Any
+    ]  # (design's name, training rows) → tokenizer or image processor
+    learns: bool  # whether the processor is made from the training rows
     max_length: int = 512  # tokens it can read
-    image_size: int = 64  # pixels a side that images are resized to
 
 
 @cache

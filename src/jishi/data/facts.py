@@ -1,0 +1,77 @@
+"""What prepared data are like: sizes, labels, lengths, duplicates, conflicts. Plain JSON; `report` puts it in words."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import numpy
+import pyarrow
+import pyarrow.compute
+
+from jishi.core.contracts import Objective
+from jishi.data import columns, duplicates, near_duplicates
+from jishi.data.duplicates import Marks
+from jishi.data.intake import Accepted
+from jishi.data.near_duplicates import Texts
+from jishi.data.spec import PARTS
+
+EXCERPT = 60
+
+
+def build(
+    tables: Mapping[str, pyarrow.Table], accepted: Accepted, owners: numpy.ndarray, objective: Objective, seed: int
+) -> dict[str, Any]:
+    """The report of the parts, tokens aside; `accepted` and `owners` tell what is known of each row and where it went."""
+    chosen = {part: owners == PARTS.index(part) for part in tables}
+    inputs, wholes, strata, empty = (accepted.column(name) for name in ("inputs", "wholes", "strata", "empty"))
+    marks = {part: Marks(inputs[rows], wholes[rows]) for part, rows in chosen.items()}
+    labels = {part: _label_counts(accepted, strata[rows]) for part, rows in chosen.items()}
+    texts = {part: text for part, table in tables.items() if (text := _texts(table, objective)) is not None}
+    return {
+        "rows": {part: table.num_rows for part, table in tables.items()},
+        "labels": labels,
+        "missing_in_train": sorted({label for counts in labels.values() for label in counts} - labels["train"].keys()),
+        "characters": {part: summary(pyarrow.compute.utf8_length(text).to_numpy()) for part, text in texts.items()},
+        "empty": {part: int(empty[rows].sum()) for part, rows in chosen.items()},
+        "duplicates": _shown(duplicates.find(marks), texts),
+        "conflicts": _shown(duplicates.conflicts(marks), texts),
+        "near_duplicates": _shown(near_duplicates.find(_compared(texts, marks, seed)), texts) if texts else None,
+    }
+
+
+def summary(values: numpy.ndarray) -> dict[str, float]:
+    """Least, median, 95th percentile, largest and mean."""
+    least, median, high, largest = numpy.quantile(values, [0, 0.5, 0.95, 1]).tolist()
+    return {"min": least, "median": median, "p95": high, "max": largest, "mean": round(float(numpy.mean(values)), 1)}
+
+
+def _label_counts(accepted: Accepted, strata: numpy.ndarray) -> dict[str, int]:
+    """Rows that show each label, the most frequent first."""
+    rows = numpy.bincount(strata, minlength=len(accepted.names))
+    counts: Counter[str] = Counter()
+    for labels, number in accepted.names.items():
+        counts.update(dict.fromkeys(labels, int(rows[number])))
+    return {label: count for label, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])) if count}
+
+
+def _texts(table: pyarrow.Table, objective: Objective) -> pyarrow.ChunkedArray | None:
+    """The text columns of every row, one under the other; None where the rows have none."""
+    names = [column.name for column in columns.inputs(objective) if not column.modality.binary]
+    held = [table[name] for name in names if name in table.column_names and pyarrow.types.is_string(table[name].type)]
+    return pyarrow.compute.binary_join_element_wise(*held, "\n", null_handling="skip") if held else None
+
+
+def _compared(texts: Mapping[str, pyarrow.ChunkedArray], marks: Mapping[str, Marks], seed: int) -> dict[str, Texts]:
+    chosen = {part: near_duplicates.choose(marks[part].inputs, seed) for part in texts}
+    return {
+        part: Texts(rows, marks[part].inputs[rows], texts[part].take(rows).to_pylist()) for part, rows in chosen.items()
+    }
+
+
+def _shown(found: dict[str, Any], texts: Mapping[str, pyarrow.ChunkedArray]) -> dict[str, Any]:
+    """The samples with places a reader can look up ("test[3]") and how the texts begin."""
+    shown = []
+    for places in found["samples"]:
+        excerpts = [texts[part][row].as_py()[:EXCERPT] for part, row in places if part in texts]
+        shown.append({"rows": [f"{part}[{row}]" for part, row in places], "texts": excerpts})
+    return {**found, "samples": shown}

@@ -1,0 +1,80 @@
+"""Text as tokens that never straddle two units (words, single Chinese characters, marks), so that any unit can be named.
+
+Vocabularies learnt from raw text hold pieces such as "在北" or "年3", which may cross the edge of a name. Such a token is
+split at the edges; each part takes the vocabulary's own piece for it where there is one.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy
+
+from jishi.core.contracts import Features
+from jishi.core.script import units
+from jishi.models import tokens
+
+_WORD_START = "▁Ġ"  # how SentencePiece and byte-level BPE write the space before a word
+
+
+def encode(processor: Any, text: str, *, max_length: int | None = None) -> Features:
+    """Token features of a text (see `tokens.encode`), and its units.
+
+    "units": (start, end) in characters of every unit that was read; "firsts": the place of its first token (0 is the
+    first token of the row).
+    """
+    encoded = processor(text, return_offsets_mapping=True, return_special_tokens_mask=True, verbose=False)
+    ids, special = encoded["input_ids"], encoded["special_tokens_mask"]
+    before = next((index for index, mark in enumerate(special) if not mark), len(special))
+    after = sum(special) - before
+    pieces = list(_split(processor, text, ids[before : len(ids) - after], encoded["offset_mapping"][before:]))
+    room = max(tokens.limit(processor, max_length) - before - after, 0)
+    features = tokens.describe(
+        processor, [*ids[:before], *(token for token, _ in pieces[:room]), *ids[len(ids) - after :]]
+    )
+    firsts: dict[int, int] = {}
+    for index, (_, unit) in enumerate(pieces[:room]):
+        if unit is not None:
+            firsts.setdefault(unit, before + index)
+    spans = units(text)
+    features["truncated"] = len(pieces) > room
+    features["units"] = [spans[unit] for unit in firsts]
+    features["firsts"] = numpy.fromiter(firsts.values(), dtype=numpy.int32)
+    return features
+
+
+def _split(
+    processor: Any, text: str, ids: Sequence[int], offsets: Sequence[tuple[int, int]]
+) -> Iterator[tuple[int, int | None]]:
+    """(token, the unit it belongs to) for every token, those that straddle units cut at the edges."""
+    spans = units(text)
+    unit = 0
+    names = processor.convert_ids_to_tokens(ids)
+    for token, name, (start, end) in zip(ids, names, offsets, strict=False):
+        while unit < len(spans) and spans[unit][1] <= start:
+            unit += 1
+        last = unit
+        while last < len(spans) and spans[last][0] < end:
+            last += 1
+        if last == unit or not name.strip(_WORD_START):
+            yield token, None
+        elif last == unit + 1:
+            yield token, unit
+        else:
+            lead = name[0] if name[0] in _WORD_START else ""
+            for index in range(unit, last):
+                part = text[max(start, spans[index][0]) : min(end, spans[index][1])]
+                yield from ((piece, index) for piece in _pieces(processor, part, lead))
+                lead = ""
+
+
+def _pieces(processor: Any, part: str, lead: str) -> list[int]:
+    """The tokens of a part of a token: the vocabulary's piece for it, else what the tokenizer makes of it alone."""
+    backend = processor.backend_tokenizer
+    plain = backend.normalizer.normalize_str(part) if backend.normalizer else part
+    for name in (lead + plain, plain):
+        found = backend.token_to_id(name)
+        if found is not None:
+            return [found]
+    ids = processor(part, add_special_tokens=False, verbose=False)["input_ids"]
+    names = processor.convert_ids_to_tokens(ids)
+    return [token for token, name in zip(ids, names, strict=True) if name.strip(_WORD_START)] or ids

@@ -1,0 +1,106 @@
+"""Pretrain an encoder: guess the tokens that were hidden (BERT, arXiv:1810.04805)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy
+import torch
+
+from jishi.core import registry
+from jishi.core.contracts import Base, Batch, Features, Head, Loss, Modality, Objective, Row, option
+from jishi.core.errors import ModelError
+from jishi.models import tokens
+
+MASKED, RANDOM = (
+    0.8,
+    0.1,
+)  # of the tokens to guess: shown as the mask token, as a random one; the rest stand as they are
+
+
+@dataclass(frozen=True)
+class MaskedLM(Objective):
+    """Rows: {"text"}, no target. Logits are computed for the hidden tokens only."""
+
+    columns = {"text": "text"}
+    targets = ((),)
+
+    share: float = option(0.15, "Share of the tokens to guess.", "需要预测的词元比例。", aliases=("mlm_probability",))
+    max_length: int | None = option(
+        None,
+        "Tokens read of a row; the rest is cut off and counted.",
+        "每行读取的最大词元数，超出部分截断并计数。",
+        aliases=("max_seq_length",),
+    )
+
+    def parse(self, raw: Mapping[str, Any], *, training: bool = True) -> Row:  # noqa: ARG002
+        return {"text": registry.get(Modality, self.columns["text"])().read(raw.get("text"))}
+
+    def initialize(self, rows: Sequence[Row], base: Base) -> Self:  # noqa: ARG002
+        return replace(self, max_length=min(self.max_length or base.max_length, base.max_length))
+
+    def head(self) -> Head:
+        return Head("ForMaskedLM")
+
+    def encode(self, row: Row, processor: Any) -> Features:
+        if processor.mask_token_id is None:
+            raise ModelError("objectives.no-mask-token", given=type(processor).__name__)
+        return tokens.encode(processor, row["text"], max_length=self.max_length)
+
+    def vary(self, features: Features, processor: Any, rng: numpy.random.Generator, *, training: bool) -> Features:  # noqa: ARG002
+        """Hide tokens, in validation too; never a special one. The share is exact up to the rounding, which is by chance."""
+        ids = features["input_ids"].copy()
+        special = numpy.asarray(processor.all_special_ids)
+        open_ = numpy.flatnonzero(~numpy.isin(ids, special))
+        chosen = rng.permutation(open_)[: int(self.share * len(open_) + rng.random())]
+        labels = numpy.full(len(ids), tokens.IGNORED, dtype=numpy.int32)
+        labels[chosen] = ids[chosen]
+        way = rng.random(len(chosen))
+        ids[chosen[way < MASKED]] = processor.mask_token_id
+        for place in chosen[way >= 1 - RANDOM]:
+            ids[place] = _ordinary(len(processor), special, rng)
+        return {**features, "input_ids": ids, "labels": labels}
+
+    def collate(self, features: Sequence[Features], processor: Any) -> Batch:
+        batch = tokens.pad(features, processor)
+        if all("labels" in row for row in features):
+            batch["labels"] = tokens.stack([row["labels"] for row in features], tokens.IGNORED)
+        return batch
+
+    def loss(self, model: Any, batch: Batch) -> Loss:
+        """Cross-entropy, the mean over the hidden tokens."""
+        hidden = batch["labels"] != tokens.IGNORED  # (B, T)
+        inputs = {key: value for key, value in batch.items() if key != "labels"}
+        logits = logits_at(model, inputs, hidden)  # (M, V)
+        count = int(hidden.sum())
+        total = torch.nn.functional.cross_entropy(logits.float(), batch["labels"][hidden], reduction="sum")
+        return Loss(total / max(count, 1), logits, {"masked": float(count)})
+
+
+def logits_at(model: Any, inputs: Batch, places: torch.Tensor) -> torch.Tensor:
+    """Logits (M, V) at the M true places (B, T) only: the head, most of the cost, sees no other state.
+
+    The backbone's last states are gathered on their way to the head, so any transformers model with one of each will do.
+    """
+    from transformers import PreTrainedModel
+
+    backbone = next(module for module in model.modules() if isinstance(module, PreTrainedModel)).base_model
+
+    def gather(module: Any, given: Any, output: Any) -> Any:  # noqa: ARG001
+        if isinstance(output, tuple):
+            return (output[0][places][None], *output[1:])
+        output.last_hidden_state = output.last_hidden_state[places][None]
+        return output
+
+    hook = backbone.register_forward_hook(gather)
+    try:
+        return model(**inputs).logits[0]
+    finally:
+        hook.remove()
+
+
+def _ordinary(count: int, special: numpy.ndarray, rng: numpy.random.Generator) -> int:
+    """A random token that is not special."""
+    while (token := int(rng.integers(count))) in special:
+        continue
+    return token

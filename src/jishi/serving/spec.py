@@ -1,0 +1,21 @@
+"""What `jishi serve` is asked for. The API key is no part of it: a secret stands in the environment, not in a file."""
+
+from dataclasses import dataclass
+
+from jishi.core.contracts import option
+from jishi.serving.limits import Limits
+
+
+@dataclass(frozen=True)
+class ServeSpec:
+    """A bundle and where it answers. `JISHI_API_KEY` holds the key that clients send; off loopback it is required."""
+
+    bundle: str = option(en="The bundle that answers.", zh="提供服务的模型包。")
+    host: str = option("127.0.0.1", "The address to listen on.", "监听的地址。")
+    port: int = option(8000, "The port to listen on; 0 takes a free one.", "监听的端口；0 表示自动选择空闲端口。")
+    allowed_hosts: tuple[str, ...] = option(
+        (),
+        "Host names to answer to; empty: loopback's own on loopback, else any.",
+        "允许的 Host 名称；留空：回环地址只认本机名称，其他地址不限。",
+    )
+    limits: Limits = option(factory=Limits, en="How much the server takes on.", zh="服务器的各项限制。")

@@ -1,0 +1,112 @@
+"""Entities of a text as character spans: read from whatever form they come in, and checked."""
+
+import json
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from jishi.core.errors import RowError
+from jishi.core.script import SPACELESS, units
+from jishi.metrics import tags
+
+CharacterSpan = dict[str, Any]  # {"start", "end" (exclusive), "label"}, in characters
+
+
+def join(tokens: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
+    """Tokens as one text, and where each of them stands in it: a space between two, none beside a Chinese or Japanese one."""
+    parts: list[str] = []
+    places: list[tuple[int, int]] = []
+    end = 0
+    for before, token in zip(["", *tokens], tokens, strict=False):
+        if before and not (SPACELESS.match(before[-1]) or SPACELESS.match(token[0])):
+            parts.append(" ")
+            end += 1
+        parts.append(token)
+        places.append((end, end + len(token)))
+        end += len(token)
+    return "".join(parts), places
+
+
+def from_tokens(raw: Mapping[str, Any]) -> tuple[str, list[CharacterSpan] | None]:
+    """Text and spans of a row of "tokens" and "tags" (BIO, IOB1, BIOES, BILOU or bare labels); None without tags."""
+    tokens, row_tags = listed(raw["tokens"], "tokens"), raw.get("tags")
+    if not tokens or not all(isinstance(token, str) and token.strip() for token in tokens):
+        raise RowError("tasks.bad-tokens", given=repr(tokens)[:80])
+    text, places = join(tokens)
+    if row_tags is None:
+        return text, None
+    row_tags = listed(row_tags, "tags")
+    if not all(isinstance(tag, str) for tag in row_tags):
+        raise RowError("tasks.tags-not-words", given=repr(row_tags)[:80])
+    if len(row_tags) != len(tokens):
+        raise RowError("tasks.tags-length", tokens=len(tokens), tags=len(row_tags))
+    return text, [
+        {"start": places[start][0], "end": places[end - 1][1], "label": label}
+        for start, end, label in tags.spans(row_tags)
+    ]
+
+
+def listed(value: Any, name: str) -> list[Any]:
+    """A list, or the JSON text of one (as CSV files hold it)."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise RowError("tasks.not-a-list", key=name, given=value[:80]) from None
+    if not isinstance(value, list | tuple):
+        raise RowError("tasks.not-a-list", key=name, given=repr(value)[:80])
+    return list(value)
+
+
+def check(text: str, spans: Sequence[Any]) -> list[CharacterSpan]:
+    """The spans in order, without the white space at their edges. Raises RowError where one is empty, outside or overlaps."""
+    found = sorted((_span(text, span) for span in spans), key=lambda span: (span["start"], span["end"]))
+    for before, after in pairwise(found):
+        if after["start"] < before["end"]:
+            raise RowError("tasks.spans-overlap", first=_show(before), second=_show(after))
+    return found
+
+
+def _span(text: str, given: Any) -> CharacterSpan:
+    span = dict(zip(("start", "end", "label"), given, strict=False)) if isinstance(given, list | tuple) else given
+    label = span.get("label", span.get("type")) if isinstance(span, Mapping) else None
+    if not isinstance(label, str) or not label.strip():
+        raise RowError("tasks.bad-span", given=repr(given)[:80])
+    start, end = span.get("start"), span.get("end")
+    if not all(isinstance(place, int) and not isinstance(place, bool) for place in (start, end)):
+        raise RowError("tasks.bad-span", given=repr(given)[:80])
+    if not 0 <= start < end <= len(text) or not text[start:end].strip():
+        raise RowError("tasks.span-outside", given=repr(given)[:80], length=len(text))
+    if span.get("text") not in (None, text[start:end]):
+        raise RowError("tasks.span-text", given=repr(given)[:80], found=text[start:end][:80])
+    inner = text[start:end]
+    start += len(inner) - len(inner.lstrip())
+    return {"start": start, "end": start + len(inner.strip()), "label": label.strip()}
+
+
+def _show(span: CharacterSpan) -> str:
+    return f"{span['label']} {span['start']}–{span['end']}"
+
+
+def place(parts: Sequence[tuple[int, int]], spans: Sequence[CharacterSpan]) -> tuple[list[tags.Span], int]:
+    """Spans counted in parts of the text instead of characters, and how many of them the parts can't tell."""
+    starts = {start: index for index, (start, _) in enumerate(parts)}
+    ends = {end: index + 1 for index, (_, end) in enumerate(parts)}
+    found = [
+        (starts[span["start"]], ends[span["end"]], span["label"])
+        for span in spans
+        if span["start"] in starts and span["end"] in ends
+    ]
+    return found, len(spans) - len(found)
+
+
+def to_bio(text: str, spans: Sequence[CharacterSpan]) -> tuple[list[str], list[str]]:
+    """A text as words (single characters in Chinese) and their BIO tags."""
+    parts = units(text)
+    return [text[start:end] for start, end in parts], tags.bio(place(parts, spans)[0], len(parts))
+
+
+def to_bioes(text: str, spans: Sequence[CharacterSpan]) -> tuple[list[str], list[str]]:
+    """A text as words (single characters in Chinese) and their BIOES tags."""
+    parts = units(text)
+    return [text[start:end] for start, end in parts], tags.bioes(place(parts, spans)[0], len(parts))

@@ -1,0 +1,178 @@
+"""Find entities in a text: names, places, personal data, slots. Character offsets are the truth."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy
+import torch
+
+from jishi.core import registry
+from jishi.core.contracts import Base, Batch, Features, Head, Loss, Modality, Prediction, Rival, Row, Task, option
+from jishi.core.errors import DataError, RowError
+from jishi.core.script import units as split
+from jishi.metrics import classification, entities, tags, temperature
+from jishi.metrics.tags import Span
+from jishi.models import tokens, units
+from jishi.tasks import _single, _spans, _viterbi
+from jishi.tasks._outputs import array
+
+
+@dataclass(frozen=True)
+class TokenClassification(Task):
+    """Rows: {"text", "spans": [{"start", "end", "label"}]}, read from spans, from entities, or from tokens and tags."""
+
+    columns = {"text": "text"}
+    targets = (("spans",),)
+    metric = "f1"
+
+    labels: tuple[str, ...] = option(
+        (), "The entity types, in order; empty: those of the training rows.", "实体类型及其顺序；为空则取自训练数据。"
+    )
+    max_length: int | None = option(
+        None,
+        "Tokens read of a row; the rest is cut off and counted.",
+        "每行读取的最大词元数，超出部分截断并计数。",
+        aliases=("max_seq_length",),
+    )
+
+    def parse(self, raw: Mapping[str, Any], *, training: bool = True) -> Row:
+        text, spans = raw.get("text"), raw.get("spans", raw.get("entities"))
+        if text is None and raw.get("tokens") is not None:
+            text, spans = _spans.from_tokens(raw)
+        text = registry.get(Modality, self.columns["text"])().read(text)
+        if spans is not None:
+            return {"text": text, "spans": _spans.check(text, _spans.listed(spans, "spans"))}
+        if training:
+            raise RowError("tasks.spans-missing")
+        return {"text": text}
+
+    def initialize(self, rows: Sequence[Row], base: Base) -> Self:
+        found = {span["label"] for row in rows for span in row["spans"]}
+        if self.labels and found - set(self.labels):
+            raise DataError(
+                "tasks.label-not-listed", given=min(found - set(self.labels)), allowed=", ".join(self.labels[:20])
+            )
+        if not found:
+            raise DataError("tasks.no-entity")
+        limit = min(self.max_length or base.max_length, base.max_length)
+        return replace(self, labels=self.labels or tuple(sorted(found)), max_length=limit)
+
+    @property
+    def _tags(self) -> list[str]:
+        return ["O", *(f"{prefix}-{label}" for label in self.labels for prefix in "BI")]
+
+    def head(self) -> Head:
+        return Head("ForTokenClassification", _single.names(self._tags))
+
+    def encode(self, row: Row, processor: Any) -> Features:
+        """As `models.units.encode`; "labels" (T,) names the tag of every unit's first token, "cut" counts spans lost."""
+        features = {**units.encode(processor, row["text"], max_length=self.max_length), "text": row["text"]}
+        if row.get("spans") is not None:
+            found, features["cut"] = _spans.place(features["units"], row["spans"])
+            index = {tag: number for number, tag in enumerate(self._tags)}
+            named = tags.bio(found, len(features["units"]))
+            features["labels"] = numpy.full(features["length"], tokens.IGNORED, dtype=numpy.int32)
+            features["labels"][features["firsts"]] = [index.get(tag, tokens.IGNORED) for tag in named]
+        return features
+
+    def collate(self, features: Sequence[Features], processor: Any) -> Batch:
+        batch = tokens.pad(features, processor)
+        if all("labels" in row for row in features):
+            batch["labels"] = tokens.stack([row["labels"] for row in features], tokens.IGNORED)
+        return batch
+
+    def forward(self, model: Any, batch: Batch) -> Any:
+        return model(**{key: value for key, value in batch.items() if key != "labels"}).logits  # (B, T, K)
+
+    def loss(self, model: Any, batch: Batch) -> Loss:
+        """Cross-entropy, the mean over the units of the batch."""
+        logits, targets = self.forward(model, batch), batch["labels"]
+        total = torch.nn.functional.cross_entropy(
+            logits.float().flatten(0, 1), targets.flatten(), ignore_index=tokens.IGNORED, reduction="sum"
+        )
+        return Loss(total / (targets != tokens.IGNORED).sum().clamp(min=1), logits)
+
+    def decode(self, outputs: Any, features: Sequence[Features]) -> list[Prediction]:
+        """Entities with their text and score, which is the probability of their least sure unit."""
+        return [
+            {"entities": self._entities(array(row)[feature["firsts"]], feature)}
+            for row, feature in zip(outputs, features, strict=True)
+        ]
+
+    def _entities(self, logits: numpy.ndarray, features: Features) -> list[dict[str, Any]]:
+        if not len(logits):
+            return []
+        best, names, parts = _viterbi.best(logits), self._tags, features["units"]
+        sure = temperature.softmax(logits)[numpy.arange(len(best)), best]
+        return [
+            entity(features["text"], parts[first][0], parts[last - 1][1], label, sure[first:last].min())
+            for first, last, label in tags.spans([names[tag] for tag in best])
+        ]
+
+    def score(self, predictions: Sequence[Prediction], rows: Sequence[Row]) -> dict[str, float]:
+        return entities.entities(_truth(rows), _given(predictions))
+
+    def credit(self, prediction: Prediction, row: Row) -> float:
+        """F1 of the row's entities; 1 where there are none to find and none was found."""
+        return classification.overlap(_truth([row])[0], _given([prediction])[0])
+
+    def details(self, predictions: Sequence[Prediction], rows: Sequence[Row]) -> dict[str, Any]:
+        return {"per_class": entities.per_type(_truth(rows), _given(predictions), self.labels)}
+
+    def baseline(self, rows: Sequence[Row]) -> Rival:
+        return Dictionary.of(rows)
+
+
+@dataclass(frozen=True)
+class Dictionary:
+    """A rival that knows the training entities by heart: the longest match, with the type it mostly had.
+
+    A surface that is more often no entity than one is left out.
+    """
+
+    known: Mapping[str, tuple[str, float]]  # surface → type, and its share of the surface's entities
+    longest: int  # in units
+    name: str = "dictionary"
+
+    @classmethod
+    def of(cls, rows: Sequence[Row]) -> "Dictionary":
+        counts: dict[str, Counter[str]] = {}
+        for row in rows:
+            for span in row["spans"]:
+                counts.setdefault(row["text"][span["start"] : span["end"]], Counter())[span["label"]] += 1
+        known = {
+            surface: (types.most_common(1)[0][0], max(types.values()) / types.total())
+            for surface, types in counts.items()
+        }
+        rival = cls(known, max((len(split(surface)) for surface in known), default=0))
+        found = Counter(span["text"] for answer in rival.predict(rows) for span in answer["entities"])
+        kept = {surface: type_ for surface, type_ in known.items() if 2 * counts[surface].total() >= found[surface]}
+        return replace(rival, known=kept)
+
+    def predict(self, rows: Sequence[Row]) -> list[Prediction]:
+        return [{"entities": self._find(row["text"])} for row in rows]
+
+    def _find(self, text: str) -> list[dict[str, Any]]:
+        found, parts, first = [], split(text), 0
+        while first < len(parts):
+            start, last = parts[first][0], min(first + self.longest, len(parts))
+            while last > first and text[start : parts[last - 1][1]] not in self.known:
+                last -= 1
+            if last > first:
+                found.append(entity(text, start, parts[last - 1][1], *self.known[text[start : parts[last - 1][1]]]))
+            first = max(last, first + 1)
+        return found
+
+
+def entity(text: str, start: int, end: int, label: str, score: float) -> dict[str, Any]:
+    return {"start": start, "end": end, "label": label, "text": text[start:end], "score": float(score)}
+
+
+def _truth(rows: Sequence[Row]) -> list[set[Span]]:
+    return [{(span["start"], span["end"], span["label"]) for span in row["spans"]} for row in rows]
+
+
+def _given(predictions: Sequence[Prediction]) -> list[set[Span]]:
+    return [{(found["start"], found["end"], found["label"]) for found in answer["entities"]} for answer in predictions]

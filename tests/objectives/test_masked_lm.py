@@ -1,0 +1,124 @@
+import numpy
+import pytest
+import torch
+import transformers
+
+from jishi.core.contracts import Base
+from jishi.core.errors import ModelError
+from jishi.objectives.masked_lm import MaskedLM
+from tiny import masked_lm, tokenizer
+
+WORDS = " ".join(f"w{number}" for number in range(200))
+PROCESSOR = tokenizer(WORDS, max_length=64)
+
+
+def features(count=60):
+    return MaskedLM().encode({"text": " ".join(f"w{number}" for number in range(count))}, PROCESSOR)
+
+
+def hidden(varied):
+    return numpy.flatnonzero(varied["labels"] != -100)
+
+
+def test_the_share_hidden_is_the_share_asked_for():
+    for count in (2, 7, 60):
+        row = features(count)
+        shares = [
+            len(hidden(MaskedLM().vary(row, PROCESSOR, numpy.random.default_rng(seed), training=True))) / count
+            for seed in range(2000)
+        ]
+        assert abs(numpy.mean(shares) - 0.15) < 3 * numpy.std(shares) / 2000**0.5
+
+
+def test_eight_in_ten_are_masked_one_is_random_one_stands():
+    row, kinds = features(), {"mask": 0, "random": 0, "same": 0}
+    for seed in range(600):
+        varied = MaskedLM().vary(row, PROCESSOR, numpy.random.default_rng(seed), training=True)
+        for place in hidden(varied):
+            shown = varied["input_ids"][place]
+            assert varied["labels"][place] == row["input_ids"][place]
+            kinds["mask" if shown == 4 else "same" if shown == row["input_ids"][place] else "random"] += 1
+        others = varied["labels"] == -100
+        assert (varied["input_ids"][others] == row["input_ids"][others]).all()
+    total = sum(kinds.values())
+    for kind, share in (("mask", 0.8), ("random", 0.1), ("same", 0.1)):
+        assert (
+            abs(kinds[kind] / total - share) < 3 * (share * (1 - share) / total) ** 0.5 + 0.001
+        )  # 1 in 200 draws itself
+
+
+def test_special_tokens_are_never_hidden_nor_put_in():
+    row = MaskedLM(share=1.0).encode({"text": "w1 unheard w2"}, PROCESSOR)
+    for seed in range(200):
+        varied = MaskedLM(share=1.0).vary(row, PROCESSOR, numpy.random.default_rng(seed), training=True)
+        assert hidden(varied).tolist() == [1, 3]
+        assert all(token >= 4 for token in varied["input_ids"][[1, 3]])
+
+
+def test_the_same_generator_hides_the_same_tokens():
+    first, again = (
+        MaskedLM().vary(features(), PROCESSOR, numpy.random.default_rng(3), training=False) for _ in range(2)
+    )
+    assert (first["input_ids"] == again["input_ids"]).all()
+
+
+SIZES = {
+    "vocab_size": 205,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+}
+
+
+@pytest.mark.parametrize("kind", ["Bert", "Roberta", "DistilBert", "Albert", "Electra", "ModernBert", "DebertaV2"])
+def test_the_loss_is_that_of_all_logits(kind):
+    sizes = (
+        {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64, "vocab_size": 205} if kind == "DistilBert" else SIZES
+    )
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{kind}Config")(**sizes, pad_token_id=0)
+    model = getattr(transformers, f"{kind}ForMaskedLM")(config).eval()
+    rng, objective = numpy.random.default_rng(0), MaskedLM()
+    rows = [objective.vary(features(count), PROCESSOR, rng, training=True) for count in (20, 50)]
+    batch = objective.collate(rows, PROCESSOR)
+    inputs = {key: value for key, value in batch.items() if key not in ("labels", "token_type_ids")}
+    whole = model(**inputs).logits
+    expected = torch.nn.functional.cross_entropy(whole.flatten(0, 1), batch["labels"].flatten())
+    given = objective.loss(model, {**inputs, "labels": batch["labels"]})
+    assert given.value.item() == pytest.approx(expected.item(), abs=1e-5)
+    assert given.parts == {"masked": float((batch["labels"] != -100).sum())}
+    assert given.outputs.shape == (given.parts["masked"], 205)
+    assert torch.equal(model(**inputs).logits, whole)  # nothing is left behind
+
+
+def test_it_learns_through_a_lora_wrapper_too():
+    import peft
+
+    model = peft.get_peft_model(masked_lm(205), peft.LoraConfig(target_modules=["query"]))
+    batch = MaskedLM().collate(
+        [MaskedLM().vary(features(), PROCESSOR, numpy.random.default_rng(0), training=True)], PROCESSOR
+    )
+    MaskedLM().loss(model, batch).value.backward()
+    assert any(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in model.parameters())
+
+
+def test_a_batch_with_nothing_hidden_has_no_loss():
+    row = features(3)
+    row["labels"] = numpy.full(5, -100)
+    batch = MaskedLM().collate([row], PROCESSOR)
+    assert MaskedLM().loss(masked_lm(205), batch).value.item() == 0
+
+
+def test_rows_are_cut_at_the_length_of_the_base():
+    objective = MaskedLM().initialize([], Base("tiny", "text", max_length=8))
+    row = objective.encode({"text": WORDS}, PROCESSOR)
+    assert (row["length"], row["truncated"]) == (8, True)
+
+
+def test_a_tokenizer_without_a_mask_is_refused():
+    bare = tokenizer("a")
+    bare.mask_token = None
+    with pytest.raises(ModelError) as caught:
+        MaskedLM().encode({"text": "a"}, bare)
+    assert str(caught.value)
