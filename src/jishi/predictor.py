@@ -160,8 +160,11 @@ def choose(rows: Sequence[Row], predictions: Sequence[Prediction], count: int = 
     """The rows worth recording as probes: every decision in turn, of each its closest, clearest, shortest, longest."""
     rng = numpy.random.default_rng(seed)
     groups: dict[str, list[int]] = {}
-    for index, prediction in enumerate(predictions):
-        groups.setdefault(_kind(prediction), []).append(index)
+    different = {
+        tuple(value for value in row.values() if isinstance(value, str | bytes)): i for i, row in enumerate(rows)
+    }
+    for index in sorted(different.values()):
+        groups.setdefault(_kind(predictions[index]), []).append(index)
     orders = []
     for members in groups.values():
         by_margin = sorted(members, key=lambda index: _margin(predictions[index]))

@@ -23,7 +23,9 @@ def test_what_stands_in_which_column_matters():
 
 def test_numbers_are_the_same_on_every_machine():
     # BLAKE2b-64 of "a\0b", by b2sum -l 64.
-    assert describe({"text": "a", "pair": "b"}, TEXT).input == int.from_bytes(bytes.fromhex("ffc151170352baa3"), "little")
+    assert describe({"text": "a", "pair": "b"}, TEXT).input == int.from_bytes(
+        bytes.fromhex("ffc151170352baa3"), "little"
+    )
 
 
 def test_labels_are_found_in_every_shape_of_target():

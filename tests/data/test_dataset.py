@@ -37,7 +37,10 @@ def test_a_missing_file_is_found(prepared, name):
         Dataset.load(prepared)
 
 
-@pytest.mark.parametrize(("change", "message"), [({"format": 99}, "update Jishi"), ({"parts": {}}, r"data\.json"), ({"format": "1"}, "update")])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"format": 99}, "update Jishi"), ({"parts": {}}, r"data\.json"), ({"format": "1"}, "update")],
+)
 def test_a_record_of_another_kind_is_refused(prepared, change, message):
     record = json.loads((prepared / "data.json").read_text())
     (prepared / "data.json").write_text(json.dumps({**record, **change}))

@@ -22,4 +22,4 @@ def test_equal_inputs_with_different_targets_are_conflicts():
     # The input 2 has the targets 2, 2, 9 and 2; the input 3 has 3, 3 and 8.
     found = duplicates.conflicts(PARTS)
     assert found["rows"] == 7
-    assert found["samples"] == [[("train", 1), ("train", 2)], [("train", 3), ("test", 2)]]
+    assert found["samples"] == [[("train", 1), ("train", 4)], [("train", 3), ("test", 3)]]

@@ -35,6 +35,23 @@ def test_columns_that_fit_two_tasks_equally_are_left_to_the_user():
         infer_task([{"text": "Ann", "label": "a", "spans": [{"start": 0, "end": 3, "label": "PER"}]}])
 
 
+SPANS = [{"start": 0, "end": 3, "label": "PER"}]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [{"text": "Ann", "text_pair": "y", "label": "a", "spans": SPANS}, {"text": "Ann", "label": "a", "entities": SPANS}],
+)
+def test_of_two_tasks_the_one_that_names_more_columns_is_meant(row):
+    assert infer_task([row]) == "text-classification"
+
+
+@pytest.mark.parametrize(("content", "message"), [("{", "a.jsonl:1: "), ("\n", "holds no row")])
+def test_a_file_without_a_good_row_says_what_is_wrong_with_it(write, content, message):
+    with pytest.raises(DataError, match=message):
+        infer(DataSpec(write("a.jsonl", content)))
+
+
 def test_a_file_is_looked_into_under_the_names_of_the_spec(write):
     source = write("a.csv", "review,stars\ngood,5\n")
     found = infer(DataSpec(source, columns={"text": "review", "label": "stars"}))

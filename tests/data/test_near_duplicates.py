@@ -42,14 +42,19 @@ def test_what_is_found_is_what_comparing_every_pair_finds():
         later.append("".join(characters))
     later.append(earlier[120])  # an exact duplicate is counted elsewhere
     expected = sum(
-        any(plain_jaccard(one, other) >= near_duplicates.THRESHOLD and one != other for one in earlier) for other in later
+        any(plain_jaccard(one, other) >= near_duplicates.THRESHOLD and one != other for one in earlier)
+        for other in later
     )
     assert 20 < expected < 100
     assert abs(find({"train": texts(earlier), "test": texts(later)})["across"]["train/test"] - expected) <= 1
 
 
 def test_the_nearest_row_is_shown_and_the_places_are_those_of_the_part():
-    earlier = Texts(numpy.array([7, 9]), numpy.array([1, 2], dtype=numpy.uint64), ["这家酒店的房间很干净服务也好", "完全无关的一句话而已没有什么"])
+    earlier = Texts(
+        numpy.array([7, 9]),
+        numpy.array([1, 2], dtype=numpy.uint64),
+        ["这家酒店的房间很干净服务也好", "完全无关的一句话而已没有什么"],
+    )
     later = Texts(numpy.array([4]), numpy.array([3], dtype=numpy.uint64), ["这家酒店的房间很干净服务也好！"])
     found = find({"train": earlier, "test": later})
     assert found["across"] == {"train/test": 1}

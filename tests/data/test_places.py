@@ -31,11 +31,17 @@ def test_the_files_of_a_folder_are_told_by_their_names(folder):
 
 def test_shards_of_a_part_are_read_in_order(folder):
     path = folder("train-00001-of-00002.parquet", "train-00000-of-00002.parquet", "validation-00000-of-00001.parquet")
-    assert names(places.find(DataSpec(path)))["train"] == ["train-00000-of-00002.parquet", "train-00001-of-00002.parquet"]
+    assert names(places.find(DataSpec(path)))["train"] == [
+        "train-00000-of-00002.parquet",
+        "train-00001-of-00002.parquet",
+    ]
 
 
 def test_sub_folders_of_pictures_are_parts_or_else_labels(folder):
-    assert names(places.find(DataSpec(folder("train/cat/a.jpg", "test/cat/b.jpg")))) == {"train": ["train"], "test": ["test"]}
+    assert names(places.find(DataSpec(folder("train/cat/a.jpg", "test/cat/b.jpg")))) == {
+        "train": ["train"],
+        "test": ["test"],
+    }
 
 
 def test_a_folder_of_labelled_pictures_is_all_training_data(folder, tmp_path):
@@ -44,8 +50,14 @@ def test_a_folder_of_labelled_pictures_is_all_training_data(folder, tmp_path):
 
 def test_a_part_given_as_a_folder_is_its_part_of_that_name(folder):
     path = folder("train.csv", "test.csv")
-    assert names(places.find(DataSpec(f"{path}/train.csv", validation=path))) == {"train": ["train.csv"], "validation": ["train.csv"]}
-    assert names(places.find(DataSpec(f"{path}/train.csv", test=path))) == {"train": ["train.csv"], "test": ["test.csv"]}
+    assert names(places.find(DataSpec(f"{path}/train.csv", validation=path))) == {
+        "train": ["train.csv"],
+        "validation": ["train.csv"],
+    }
+    assert names(places.find(DataSpec(f"{path}/train.csv", test=path))) == {
+        "train": ["train.csv"],
+        "test": ["test.csv"],
+    }
 
 
 @pytest.mark.parametrize(

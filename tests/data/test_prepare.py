@@ -2,6 +2,8 @@ import gzip
 import json
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from jishi.core.errors import DataError, RowError
@@ -44,7 +46,7 @@ def test_one_file_is_split_with_every_row_in_one_part(task, write, reviews, tmp_
     data = prepare(DataSpec(write("a.jsonl", reviews(200))), task, tmp_path / "out")
     parts = {part: texts(rows) for part, rows in data.parts.items()}
     assert {part: len(rows) for part, rows in parts.items()} == {"train": 160, "validation": 20, "test": 20}
-    assert sorted(sum(parts.values(), [])) == sorted(texts(reviews(200)))
+    assert sorted(text for rows in parts.values() for text in rows) == sorted(texts(reviews(200)))
     assert data.report["labels"]["validation"] == {"bad": 10, "good": 10}
 
 
@@ -163,7 +165,9 @@ def test_a_column_that_is_not_there_is_named_with_the_nearest(task, write, tmp_p
         ("a.jsonl", '{"text": "x", "label": "a"}\n{"text": "y", "label": "a"}\n', 'the label "a"'),
     ],
 )
-def test_data_that_are_not_fit_say_so_in_a_sentence_and_nothing_is_written(task, write, tmp_path, name, content, message):
+def test_data_that_are_not_fit_say_so_in_a_sentence_and_nothing_is_written(
+    task, write, tmp_path, name, content, message
+):
     source = write(name, content)
     before = listing(tmp_path)
     with pytest.raises(DataError, match=message):
@@ -175,6 +179,13 @@ def test_a_row_of_ten_megabytes_is_refused_with_its_line(task, write, reviews, t
     large = [{"text": "x" * 10 * 2**20, "label": "good"}]
     with pytest.raises(RowError, match=r"a\.jsonl:3: .*max_row_bytes"):
         prepare(DataSpec(write("a.jsonl", [*reviews(2), *large])), task, tmp_path / "out")
+
+
+def test_a_row_of_a_binary_format_is_held_to_the_limit_too(task, tmp_path):
+    rows = [{"text": "short", "label": "a"}, {"text": "x" * 200, "label": "b"}]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "a.parquet")
+    with pytest.raises(RowError, match=r"a\.parquet:2: .*max_row_bytes"):
+        prepare(DataSpec(str(tmp_path / "a.parquet"), max_row_bytes=100), task, tmp_path / "out")
 
 
 def test_a_file_of_nothing_but_bad_rows_tells_the_first_reason(task, write, tmp_path):

@@ -3,8 +3,8 @@
 import gzip
 
 import pytest
-from conftest import DATA
 
+from conftest import DATA
 from jishi.core import registry
 from jishi.core.contracts import Task
 from jishi.data.infer import infer

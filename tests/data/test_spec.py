@@ -12,13 +12,23 @@ def build(text: str) -> DataSpec:
 
 def test_the_defaults_split_eight_one_one_and_stop_at_a_bad_row():
     found = build("train: a.csv")
-    assert (found.split, found.on_bad_row, found.max_row_bytes, found.stratify) == ((0.8, 0.1, 0.1), "stop", 2**20, True)
+    assert (found.split, found.on_bad_row, found.max_row_bytes, found.stratify) == (
+        (0.8, 0.1, 0.1),
+        "stop",
+        2**20,
+        True,
+    )
 
 
 def test_a_spec_comes_back_from_plain_data():
     found = build("{train: a.csv, dev: b.csv, split: [0.7, 0.2, 0.1], columns: {text: review}, train_rows: 32}")
     assert found.validation == "b.csv"
-    assert spec.build(DataSpec, parse(str(spec.dump(found)).replace("None", "null").replace("(", "[").replace(")", "]"), "x")) == found
+    assert (
+        spec.build(
+            DataSpec, parse(str(spec.dump(found)).replace("None", "null").replace("(", "[").replace(")", "]"), "x")
+        )
+        == found
+    )
 
 
 @pytest.mark.parametrize(

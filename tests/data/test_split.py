@@ -14,7 +14,10 @@ def hashes(count: int, start: int = 0) -> numpy.ndarray:
 def test_the_order_is_that_of_splitmix64():
     # The first two outputs of the reference implementation from state 0.
     golden = 0x9E3779B97F4A7C15
-    assert _shuffled(numpy.array([0, golden], dtype=numpy.uint64), 0).tolist() == [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4]
+    assert _shuffled(numpy.array([0, golden], dtype=numpy.uint64), 0).tolist() == [
+        0xE220A8397B1DCDAF,
+        0x6E789E6AA1B965F4,
+    ]
 
 
 def test_parts_have_their_shares_and_so_has_every_label():
@@ -49,7 +52,8 @@ def test_the_seed_decides_and_nothing_else():
 
 
 @pytest.mark.parametrize(
-    ("count", "expected"), [(1, {1: 1}), (3, {5: 1, 2: 1, 1: 1}), (6, {5: 3, 2: 2, 1: 1}), (8, {5: 5, 2: 2, 1: 1}), (99, {5: 5, 2: 2, 1: 1})]
+    ("count", "expected"),
+    [(1, {1: 1}), (3, {5: 1, 2: 1, 1: 1}), (6, {5: 3, 2: 2, 1: 1}), (8, {5: 5, 2: 2, 1: 1}), (99, {5: 5, 2: 2, 1: 1})],
 )
 def test_a_sample_is_even_over_the_labels_as_far_as_they_go(count, expected):
     strata = numpy.array([5, 5, 2, 5, 1, 5, 2, 5])

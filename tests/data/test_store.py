@@ -21,6 +21,17 @@ def test_a_column_that_is_empty_at_first_takes_the_type_it_has_later(tmp_path, m
     assert deal(tmp_path, rows, [0, 2, 0], monkeypatch) == {"train": [rows[0], rows[2]], "test": [rows[1]]}
 
 
+def test_whole_numbers_among_fractions_are_fractions(tmp_path, monkeypatch):
+    found = deal(tmp_path, [{"n": 1}, {"n": 2}, {"n": 2.5}], [0, 0, 0], monkeypatch)
+    assert found["train"] == [{"n": 1.0}, {"n": 2.0}, {"n": 2.5}]
+
+
+def test_rows_are_picked_across_batches(tmp_path, monkeypatch):
+    deal(tmp_path, [{"n": n} for n in range(9)], [0] * 9, monkeypatch)
+    picked = store.pick(store.tables(tmp_path)["train"], numpy.array([0, 3, 4, 8]))
+    assert picked.column("n").to_pylist() == [0, 3, 4, 8]
+
+
 def test_rows_of_no_part_are_left_out_and_the_order_is_kept(tmp_path, monkeypatch):
     rows = [{"n": n} for n in range(9)]
     found = deal(tmp_path, rows, [0, 2, -1, 0, 2, -1, 0, 2, -1], monkeypatch)

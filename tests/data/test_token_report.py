@@ -1,10 +1,10 @@
 import pytest
-from tiny import tokenizer
 
 from jishi.core.contracts import Base
 from jishi.data.prepare import prepare
 from jishi.data.report import lines
 from jishi.data.spec import DataSpec
+from tiny import tokenizer
 
 BASE = Base("tiny", "text", prefix="q ", max_length=6)
 ROWS = [

@@ -8,6 +8,9 @@ import pytest
 from scipy.stats import binomtest
 
 from jishi.core.errors import DataError, UsageError
+from jishi.evaluation import _slices
+from jishi.evaluation._cases import shorten
+from jishi.evaluation._slices import _split
 from jishi.evaluation.task_score import TaskScore
 
 
@@ -103,8 +106,6 @@ def test_long_inputs_are_cut_and_bytes_are_counted(naming):
     rows = [{"text": "x" * 5000, "label": "a"}]
     case = TaskScore().evaluate(Table(naming(), [answer("b")]), rows)["bad_cases"][0]
     assert len(case["input"]["text"]) == 300
-    from jishi.evaluation._cases import shorten
-
     assert shorten({"image": b"12345"}) == {"image": "<5 bytes>"}
 
 
@@ -131,9 +132,21 @@ def test_small_slices_are_not_cried_wolf(naming):
     assert {entry["value"]: entry["worse"] for entry in slices if entry["by"] == "label"} == {"few": False}
 
 
-def test_lists_of_labels_are_sliced_by_each_label_and_numbers_by_quartile():
-    from jishi.evaluation._slices import _split
+def test_among_many_slices_bad_luck_is_no_finding(naming):
+    """Forty labels that are all right nine times in ten: one in forty falls below its 95 % interval by luck."""
+    rows = rows_of([f"label {number}" for number in range(40) for _ in range(40)])
+    found = [
+        entry["worse"]
+        for seed in range(10)
+        for entry in _slices.worst(
+            naming(), rows, np.random.default_rng(seed).binomial(1, 0.9, 1600), count=99, level=0.95
+        )
+    ]
+    assert len(found) > 100
+    assert sum(found) <= 1
 
+
+def test_lists_of_labels_are_sliced_by_each_label_and_numbers_by_quartile():
     spans = {0: [{"start": 0, "end": 1, "label": "PER"}, {"start": 2, "end": 3, "label": "PER"}], 1: []}
     assert _split(spans) == {"PER": [0], "∅": [1]}
     assert _split({3: ["x", "y"], 4: ["y"]}) == {"x": [3], "y": [3, 4]}

@@ -157,6 +157,7 @@ def test_a_label_that_reads_like_a_heading_stays_itself():
 def test_the_verdict_says_better_worse_or_unclear_by_sign_and_p_value():
     lines = findings.verdict(evaluation(rivals={"a": rival(0.1, 0.04), "b": rival(-0.1, 0.04), "c": rival(0.1, 0.06)}))
     assert [line.get("stands") for line in lines] == [None, "better", "worse", "unclear"]
+    assert (lines[2]["difference_low"], lines[2]["difference_high"]) == (pytest.approx(0.05), pytest.approx(0.15))
     assert findings.verdict({}) == []
 
 
@@ -174,6 +175,12 @@ def test_cautions_name_what_should_worry_and_are_silent_otherwise():
     assert list(found) == ["caution-worse", "caution-missed", "caution-calibration", "caution-few-rows"]
     assert found["caution-missed"] == {"number": 1, "labels": "x"}
     assert findings.cautions({"evaluation": evaluation(slices=[])}) == []
+    leak = {
+        "rows": {"test": 200},
+        "duplicates": {"across": {"train/test": 2}},
+        "near_duplicates": {"across": {"train/test": 6}},
+    }
+    assert findings.cautions({"data": leak}) == [("caution-near-duplicates", {"rows": 6, "share": "3.0%"})]
 
 
 def test_curves_run_where_the_numbers_say():

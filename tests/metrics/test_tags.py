@@ -21,7 +21,7 @@ def test_every_scheme_says_the_same(tags):
 
 
 def test_bare_labels_join_neighbours_of_one_type():
-    assert spans("PER PER O LOC ORG".split()) == [(0, 2, "PER"), (3, 4, "LOC"), (4, 5, "ORG")]
+    assert spans(["PER", "PER", "O", "LOC", "ORG"]) == [(0, 2, "PER"), (3, 4, "LOC"), (4, 5, "ORG")]
 
 
 def test_a_label_may_hold_a_hyphen():
@@ -29,8 +29,8 @@ def test_a_label_may_hold_a_hyphen():
 
 
 def test_tags_and_spans_are_each_others_inverse():
-    assert bio(FOUND, 8) == "B-PER I-PER B-PER O B-LOC I-LOC I-LOC O".split()
-    assert bioes(FOUND, 8) == "B-PER E-PER S-PER O B-LOC I-LOC E-LOC O".split()
+    assert bio(FOUND, 8) == ["B-PER", "I-PER", "B-PER", "O", "B-LOC", "I-LOC", "I-LOC", "O"]
+    assert bioes(FOUND, 8) == ["B-PER", "E-PER", "S-PER", "O", "B-LOC", "I-LOC", "E-LOC", "O"]
     assert spans(bio(FOUND, 8)) == spans(bioes(FOUND, 8)) == FOUND
 
 

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -11,7 +11,6 @@ import torch
 from transformers import BertConfig, BertModel
 
 from jishi.models import tokenizer
-from jishi.models.spec import ModelSpec
 
 SENTENCES = (
     "今天的天气真好，我们去公园散步。",
@@ -20,7 +19,6 @@ SENTENCES = (
     "Bad quality: the product broke after a day.",
 )
 ROWS = [{"text": sentence, "text_pair": None} for sentence in SENTENCES] * 2
-
 
 
 @pytest.fixture(scope="session")
@@ -66,13 +64,14 @@ def fresh_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shutil.rmtree(root)
 
 
-def installed(package: str) -> Path:
+@pytest.fixture(scope="session")
+def installed() -> Callable[[str], Path]:
     """Where a package's files lie; the test is skipped where it is not installed."""
-    try:
-        return Path(str(distribution(package).locate_file("")))
-    except PackageNotFoundError:
-        pytest.skip(f"{package} is not installed")
 
+    def find(package: str) -> Path:
+        try:
+            return Path(str(distribution(package).locate_file("")))
+        except PackageNotFoundError:
+            pytest.skip(f"{package} is not installed")
 
-def spec(folder: Path | str, **options: object) -> ModelSpec:
-    return ModelSpec(str(folder), **options)
+    return find

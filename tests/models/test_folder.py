@@ -82,7 +82,11 @@ def test_a_plain_folder_pools_at_its_first_token(bert: Path) -> None:
 def test_pooling_and_prompt_travel_in_sentence_transformers_files(copied: Path, mode: dict[str, object]) -> None:
     (copied / "1_Pooling").mkdir()
     edit(copied / "1_Pooling" / "config.json", **mode)
-    edit(copied / "config_sentence_transformers.json", prompts={"query": "q: ", "other": "o: "}, default_prompt_name="query")
+    edit(
+        copied / "config_sentence_transformers.json",
+        prompts={"query": "q: ", "other": "o: "},
+        default_prompt_name="query",
+    )
     found = folder.base("name", copied)
     assert (found.pooling, found.prefix) == ("mean", "q: ")
 

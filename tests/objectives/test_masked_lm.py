@@ -3,6 +3,7 @@ import pytest
 import torch
 import transformers
 
+from jishi.adaptation.lora import LoRA
 from jishi.core.contracts import Base
 from jishi.core.errors import ModelError
 from jishi.objectives.masked_lm import MaskedLM
@@ -27,7 +28,7 @@ def test_the_share_hidden_is_the_share_asked_for():
             len(hidden(MaskedLM().vary(row, PROCESSOR, numpy.random.default_rng(seed), training=True))) / count
             for seed in range(2000)
         ]
-        assert abs(numpy.mean(shares) - 0.15) < 3 * numpy.std(shares) / 2000**0.5
+        assert abs(numpy.mean(shares) - 0.15) < 3 * numpy.std(shares) / 2000**0.5 + 1e-9
 
 
 def test_eight_in_ten_are_masked_one_is_random_one_stands():
@@ -93,9 +94,7 @@ def test_the_loss_is_that_of_all_logits(kind):
 
 
 def test_it_learns_through_a_lora_wrapper_too():
-    import peft
-
-    model = peft.get_peft_model(masked_lm(205), peft.LoraConfig(target_modules=["query"]))
+    model = LoRA().apply(masked_lm(205), MaskedLM())
     batch = MaskedLM().collate(
         [MaskedLM().vary(features(), PROCESSOR, numpy.random.default_rng(0), training=True)], PROCESSOR
     )

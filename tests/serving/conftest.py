@@ -22,10 +22,8 @@ def bundle_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model.classifier.weight.data *= 30  # far from even
     task = TextClassification(problem="single", labels=LABELS, prefix="", max_length=64, temperature=1.25)
     words = WORDS.split()
-    rows = [
-        {"text": " ".join(words[index * step % len(words)] for step in range(1, 4 + index % 7)), "text_pair": None, "label": LABELS[0]}
-        for index in range(80)
-    ]  # fmt: skip
+    texts = [" ".join(words[index * step % len(words)] for step in range(1, 4 + index % 7)) for index in range(80)]
+    rows = [{"text": text, "text_pair": None, "label": LABELS[0]} for text in texts]
     probes = Predictor(model, task, processor, {}).probe(rows, count=16)
     record = {
         "task": spec.dump(task),

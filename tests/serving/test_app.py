@@ -236,9 +236,17 @@ async def _leave_at_once(client, text):
 
     headers = [(b"host", b"127.0.0.1"), (b"content-type", b"application/json")]
     scope = {
-        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "scheme": "http", "path": "/api/v1/predict",
-        "raw_path": b"", "root_path": "", "query_string": b"", "headers": headers, "client": ("127.0.0.1", 1), "server": None,
-    }  # fmt: skip
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "http",
+        "path": "/api/v1/predict",
+        "root_path": "",
+        "query_string": b"",
+        "headers": headers,
+        "client": ("127.0.0.1", 1),
+    }
     await client.app(scope, receive, send)
     return sent[0]["status"]
 

@@ -30,7 +30,8 @@ class Frozen(Adaptation):
         model.requires_grad_(False)
         for module in learning:
             module.requires_grad_(True)
-        model.get_input_embeddings().requires_grad_(False)  # a language model's head shares them
+        if model.get_output_embeddings() is not None:
+            model.get_input_embeddings().requires_grad_(False)  # a language model's head shares them
         _still(model, learning)
         return model
 

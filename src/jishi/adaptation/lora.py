@@ -39,13 +39,13 @@ class LoRA(Adaptation):
             import peft
         except ImportError:
             raise MissingExtra("peft", "peft") from None
-        head = [] if model.get_output_embeddings() else heads.head_modules(model)  # a language model's is no new head
+        new = model.get_output_embeddings() is None  # a language model's head is as pretrained as the rest
         config = peft.LoraConfig(
             r=self.rank,
             lora_alpha=self.alpha,
             lora_dropout=self.dropout,
             target_modules=self._layers(model),
-            modules_to_save=head or None,
+            modules_to_save=heads.head_modules(model) if new else None,
         )
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)  # peft's, not the user's

@@ -24,11 +24,13 @@ def allot(accepted: Accepted, ledger: Ledger, spec: DataSpec, known: Sequence[st
     _split(accepted, owners, strata, spec)
     if accepted.single:
         _check_labels(accepted, ledger, owners, known, skip=spec.on_bad_row == "skip")
-    if spec.train_rows is not None:
-        train = numpy.flatnonzero(owners == TRAIN)
-        chosen = split.sample(accepted.column("inputs")[train], strata[train], spec.train_rows, spec.seed)
-        owners[numpy.delete(train, chosen)] = NOWHERE
-        ledger.cut["train_rows"] = len(train) - len(chosen)
+    for place, part in enumerate(PARTS):
+        count = getattr(spec, f"{part}_rows")
+        rows = numpy.flatnonzero(owners == place)
+        if count is not None and len(rows):
+            chosen = split.sample(accepted.column("inputs")[rows], strata[rows], count, spec.seed)
+            owners[numpy.delete(rows, chosen)] = NOWHERE
+            ledger.cut[f"{part}_rows"] = len(rows) - len(chosen)
     for place, part in enumerate(PARTS):
         ledger.accepted[part] = int((owners == place).sum())
     return owners

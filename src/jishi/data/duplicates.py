@@ -37,11 +37,21 @@ def conflicts(parts: Mapping[str, Marks]) -> dict[str, Any]:
     """Rows whose input also stands somewhere with another target."""
     inputs = numpy.concatenate([marks.inputs for marks in parts.values()])
     wholes = numpy.concatenate([marks.wholes for marks in parts.values()])
-    places = [(part, row) for part, marks in parts.items() for row in range(len(marks.inputs))]
-    pairs = numpy.unique(numpy.stack([inputs, wholes]), axis=1)
-    values, counts = numpy.unique(pairs[0], return_counts=True)
-    bad = numpy.isin(inputs, values[counts > 1])
-    samples = [
-        [places[row] for row in numpy.flatnonzero(inputs == value)[:2]] for value in values[counts > 1][:SAMPLES]
-    ]
-    return {"rows": int(bad.sum()), "samples": samples}
+    order = numpy.lexsort((wholes, inputs))
+    same_input = inputs[order][1:] == inputs[order][:-1]
+    values = numpy.unique(inputs[order][1:][same_input & (wholes[order][1:] != wholes[order][:-1])])
+    samples = []
+    for value in values[:SAMPLES]:
+        rows = numpy.flatnonzero(inputs == value)
+        other = rows[wholes[rows] != wholes[rows[0]]][0]
+        samples.append([_place(parts, int(row)) for row in (rows[0], other)])
+    return {"rows": int(numpy.isin(inputs, values).sum()), "samples": samples}
+
+
+def _place(parts: Mapping[str, Marks], row: int) -> tuple[str, int]:
+    """The part and place of a row counted through all parts."""
+    for part, marks in parts.items():
+        if row < len(marks.inputs):
+            return part, row
+        row -= len(marks.inputs)
+    raise IndexError(row)

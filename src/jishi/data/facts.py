@@ -9,7 +9,7 @@ import pyarrow
 import pyarrow.compute
 
 from jishi.core.contracts import Objective
-from jishi.data import columns, duplicates, near_duplicates
+from jishi.data import columns, duplicates, near_duplicates, store
 from jishi.data.duplicates import Marks
 from jishi.data.intake import Accepted
 from jishi.data.near_duplicates import Texts
@@ -26,12 +26,12 @@ def build(
     inputs, wholes, strata, empty = (accepted.column(name) for name in ("inputs", "wholes", "strata", "empty"))
     marks = {part: Marks(inputs[rows], wholes[rows]) for part, rows in chosen.items()}
     labels = {part: _label_counts(accepted, strata[rows]) for part, rows in chosen.items()}
-    texts = {part: text for part, table in tables.items() if (text := _texts(table, objective)) is not None}
+    texts = _text_columns(tables, objective)
     return {
         "rows": {part: table.num_rows for part, table in tables.items()},
         "labels": labels,
         "missing_in_train": sorted({label for counts in labels.values() for label in counts} - labels["train"].keys()),
-        "characters": {part: summary(pyarrow.compute.utf8_length(text).to_numpy()) for part, text in texts.items()},
+        "characters": {part: summary(_characters(table)) for part, table in texts.items()},
         "empty": {part: int(empty[rows].sum()) for part, rows in chosen.items()},
         "duplicates": _shown(duplicates.find(marks), texts),
         "conflicts": _shown(duplicates.conflicts(marks), texts),
@@ -54,24 +54,36 @@ def _label_counts(accepted: Accepted, strata: numpy.ndarray) -> dict[str, int]:
     return {label: count for label, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])) if count}
 
 
-def _texts(table: pyarrow.Table, objective: Objective) -> pyarrow.ChunkedArray | None:
-    """The text columns of every row, one under the other; None where the rows have none."""
+def _text_columns(tables: Mapping[str, pyarrow.Table], objective: Objective) -> dict[str, pyarrow.Table]:
+    """Every part's columns of text; nothing where the rows have none."""
     names = [column.name for column in columns.inputs(objective) if not column.modality.binary]
-    held = [table[name] for name in names if name in table.column_names and pyarrow.types.is_string(table[name].type)]
-    return pyarrow.compute.binary_join_element_wise(*held, "\n", null_handling="skip") if held else None
+    schema = tables["train"].schema
+    held = [name for name in names if name in schema.names and pyarrow.types.is_string(schema.field(name).type)]
+    return {part: table.select(held) for part, table in tables.items()} if held else {}
 
 
-def _compared(texts: Mapping[str, pyarrow.ChunkedArray], marks: Mapping[str, Marks], seed: int) -> dict[str, Texts]:
+def _joined(rows: pyarrow.Table | pyarrow.RecordBatch) -> Any:
+    """The texts of each row, one under the other."""
+    return pyarrow.compute.binary_join_element_wise(*rows.columns, "\n", null_handling="skip")
+
+
+def _characters(table: pyarrow.Table) -> numpy.ndarray:
+    lengths = [pyarrow.compute.utf8_length(_joined(batch)).to_numpy() for batch in table.to_batches()]
+    return numpy.concatenate(lengths)
+
+
+def _compared(texts: Mapping[str, pyarrow.Table], marks: Mapping[str, Marks], seed: int) -> dict[str, Texts]:
     chosen = {part: near_duplicates.choose(marks[part].inputs, seed) for part in texts}
     return {
-        part: Texts(rows, marks[part].inputs[rows], texts[part].take(rows).to_pylist()) for part, rows in chosen.items()
+        part: Texts(rows, marks[part].inputs[rows], _joined(store.pick(texts[part], rows)).to_pylist())
+        for part, rows in chosen.items()
     }
 
 
-def _shown(found: dict[str, Any], texts: Mapping[str, pyarrow.ChunkedArray]) -> dict[str, Any]:
+def _shown(found: dict[str, Any], texts: Mapping[str, pyarrow.Table]) -> dict[str, Any]:
     """The samples with places a reader can look up ("test[3]") and how the texts begin."""
     shown = []
     for places in found["samples"]:
-        excerpts = [texts[part][row].as_py()[:EXCERPT] for part, row in places if part in texts]
+        excerpts = [_joined(texts[part].slice(row, 1))[0].as_py()[:EXCERPT] for part, row in places if part in texts]
         shown.append({"rows": [f"{part}[{row}]" for part, row in places], "texts": excerpts})
     return {**found, "samples": shown}

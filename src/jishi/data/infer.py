@@ -20,10 +20,12 @@ def infer(spec: DataSpec) -> Task:
     """The task, with its defaults, that the first training rows fit. Raises DataError where none does, or several do."""
     path = places.find(spec)["train"][0]
     limits = Limits(spec.max_row_bytes, spec.encoding)
-    raws = [raw for _, raw in islice(formats.rows(path, limits), ROWS) if not isinstance(raw, RowError)]
-    if not raws:
+    found = list(islice(formats.rows(path, limits), ROWS))
+    rows = [columns.rename(raw, spec.columns) for _, raw in found if not isinstance(raw, RowError)]
+    if not found:
         raise DataError("data.no-rows", path=path)
-    rows = [columns.rename(raw, spec.columns) for raw in raws]
+    if not rows:
+        raise RowError("data.bad-row", where=found[0][0], reason=found[0][1])
     return registry.get(Task, infer_task(rows, path.parent))()
 
 

@@ -25,11 +25,6 @@ class Ledger:
         if self.refused[reason.code] <= SAMPLES:
             self.samples.append({"where": where, "code": reason.code, "reason": str(reason)})
 
-    @property
-    def balanced(self) -> bool:
-        """Whether the counts add up."""
-        return self.read == self.accepted.total() + self.refused.total() + self.cut.total()
-
     def to_dict(self) -> dict[str, Any]:
         counts = {name: dict(sorted(getattr(self, name).items())) for name in ("accepted", "refused", "cut")}
         return {"read": self.read, **counts, "samples": self.samples}

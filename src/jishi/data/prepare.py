@@ -68,7 +68,8 @@ def prepare(
 
 def _is_final(spec: DataSpec, objective: Objective) -> bool:
     """Whether `train` is a prepared folder of this task, and the spec asks for nothing to be changed."""
-    changes = (spec.validation, spec.test, spec.train_rows, spec.max_rows, spec.columns)
+    rows = (spec.train_rows, spec.validation_rows, spec.test_rows, spec.max_rows)
+    changes = (spec.validation, spec.test, *rows, spec.columns)
     return is_prepared(spec.train) and not any(changes) and read_record(Path(spec.train))["task"] == _plain(objective)
 
 

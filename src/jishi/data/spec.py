@@ -68,6 +68,16 @@ class DataSpec:
         "Keep only this many training rows, drawn evenly over the labels.",
         "只保留这么多训练行，在各标签间均匀抽取。",
     )
+    validation_rows: Annotated[int, Field(ge=1)] | None = option(
+        None,
+        "Keep only this many validation rows, drawn evenly over the labels.",
+        "只保留这么多验证行，在各标签间均匀抽取。",
+    )
+    test_rows: Annotated[int, Field(ge=1)] | None = option(
+        None,
+        "Keep only this many test rows, drawn evenly over the labels.",
+        "只保留这么多测试行，在各标签间均匀抽取。",
+    )
     max_rows: Annotated[int, Field(ge=1)] | None = option(
         None,
         "Keep only the first rows of each given part, up to this many.",

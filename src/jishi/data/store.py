@@ -25,6 +25,16 @@ def tables(folder: Path) -> dict[str, pyarrow.Table]:
     }
 
 
+def pick(table: pyarrow.Table, rows: numpy.ndarray) -> pyarrow.Table:
+    """Some rows of a table, by ascending places; batch by batch, so that no more than these rows is held."""
+    found, start = [], 0
+    for batch in table.to_batches():
+        first, last = numpy.searchsorted(rows, [start, start + batch.num_rows])
+        found.append(batch.take(pyarrow.array(rows[first:last] - start)))
+        start += batch.num_rows
+    return pyarrow.Table.from_batches(found, schema=table.schema)
+
+
 class Spool:
     """Accepted rows in the order they were read. Types are found as rows come: what is null at first may be text later."""
 

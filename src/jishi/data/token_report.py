@@ -39,11 +39,12 @@ def with_tokens(dataset: Dataset, objective: Objective, processor: Any, base: Ba
 
 def _part(table: pyarrow.Table, names: list[str], processor: Any, limit: int, prefix: str) -> dict[str, Any]:
     rows = numpy.linspace(0, table.num_rows - 1, min(table.num_rows, MAX_ROWS)).astype(numpy.int64)
+    table = store.pick(table, rows)
     lengths = numpy.zeros(len(rows), dtype=numpy.int64)
     used = numpy.zeros(len(rows), dtype=numpy.int64)  # columns that hold a text
     unknown = 0
     for name in names:
-        texts = table[name].take(rows).to_pylist() if name in table.column_names else []
+        texts = table[name].to_pylist() if name in table.column_names else []
         places = [place for place, text in enumerate(texts) if text is not None]
         used[places] += 1
         for start in range(0, len(places), BATCH):

@@ -59,7 +59,7 @@ def _compare(
 ) -> dict[str, Any]:
     """Model minus rival with interval and p-value: exact on a `pair` of credits where the metric counts right rows."""
     low, high = bootstrap.interval(differences, difference, level)
-    p_value = significance.mcnemar(*pair) if pair else significance.paired_bootstrap(differences)
+    p_value = significance.mcnemar(*pair) if pair else significance.paired_bootstrap(differences, difference)
     test = "mcnemar" if pair else "paired-bootstrap"
     return {"difference": difference, "low": low, "high": high, "p_value": p_value, "test": test}
 

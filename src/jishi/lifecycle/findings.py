@@ -6,6 +6,7 @@ from typing import Any
 SURE = 0.05  # a p-value below this is called a difference
 FEW_ROWS = 100
 SHARE = 0.05  # unknown tokens, truncated rows
+LEAK = 0.01  # test rows that also stand in training
 OFF = 0.1  # expected calibration error
 
 
@@ -18,15 +19,16 @@ def verdict(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
     for name, rival in (evaluation.get("rivals") or {}).items():
         better = "better" if rival["difference"] > 0 else "worse"
         comparison = {key: rival[key] for key in ("difference", "p_value", "test")}
-        interval = {"difference_low": rival["low"], "difference_high": rival["high"]}
         stands = better if rival["p_value"] < SURE else "unclear"
+        ends = sorted((abs(rival["low"]), abs(rival["high"]))) if stands == "worse" else (rival["low"], rival["high"])
+        interval = {"difference_low": ends[0], "difference_high": ends[1]}
         lines.append({"name": name, **rival["scores"][metric], **comparison, **interval, "stands": stands})
     return lines
 
 
 def cautions(run: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """What a careful reader should know before trusting the model: (code, values), the gravest first."""
-    return [*_of_evaluation(run.get("evaluation") or {}), *_of_training(run)]
+    return [*_of_evaluation(run.get("evaluation") or {}), *_of_data(run.get("data") or {}), *_of_training(run)]
 
 
 def _of_evaluation(evaluation: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -48,7 +50,15 @@ def _of_evaluation(evaluation: Mapping[str, Any]) -> Iterator[tuple[str, dict[st
         yield "caution-few-rows", {"rows": evaluation["rows"]}
     weak = [f"{entry['by']} {entry['value']}" for entry in evaluation.get("slices") or () if entry["worse"]]
     if weak:
-        yield "caution-slices", {"number": len(weak), "slices": "; ".join(weak[:3])}
+        yield "caution-slices", {"number": len(weak), "slices": "; ".join(weak[:3]) + ("…" if len(weak) > 3 else "")}
+
+
+def _of_data(data: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    held_out = (data.get("rows") or {}).get("test", 0)
+    for kind in ("duplicates", "near_duplicates"):
+        leaked = ((data.get(kind) or {}).get("across") or {}).get("train/test", 0)
+        if leaked > LEAK * held_out:
+            yield f"caution-{kind.replace('_', '-')}", {"rows": leaked, "share": f"{leaked / held_out:.1%}"}
 
 
 def _of_training(run: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

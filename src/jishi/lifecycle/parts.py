@@ -14,6 +14,7 @@ def table(report: Mapping[str, Any]) -> dict[str, Any]:
     Labels stay in the rest: they are names of the user's, and many.
     """
     found = [entry for entry in _by_part(report, ()) if entry[0][0] != "labels"]
+    found.sort(key=lambda entry: entry[0][0] == "ledger")  # the account of reading comes last
     columns = [part for part in PARTS if any(part in values for _, values in found)]
     rows = [(keys, [values.get(part) for part in columns]) for keys, values in found]
     return {"columns": columns, "rows": rows, "rest": {**_rest(report), **_kept(report, "labels")}}

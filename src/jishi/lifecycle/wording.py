@@ -24,7 +24,7 @@ def number(value: float | None) -> str:
     """A score or a measured value, three decimals or four digits; a dash where there is none."""
     if value is None:
         return "–"
-    return f"{value:.3f}" if 0.001 <= abs(value) < 10 or value == 0 else f"{value:.4g}"
+    return f"{value:.3f}" if 0.0005 <= abs(value) < 10 or value == 0 else f"{value:.4g}"
 
 
 def count(value: float) -> str:

@@ -73,7 +73,7 @@ def refresh(built: PreTrainedModel) -> None:
 def _in_backbone(key: str, built: PreTrainedModel) -> bool:
     """Whether a weight without a place belongs to the backbone; other heads and pooling layers may be left aside."""
     backbone = getattr(built, built.base_model_prefix, built)
-    parts = {name for name, _ in backbone.named_children()} - {"pooler"}
+    parts = {name for name, _ in backbone.named_children()}
     return key.removeprefix(f"{built.base_model_prefix}.").split(".")[0] in parts
 
 

@@ -18,7 +18,7 @@ def check(path: Path) -> dict[str, Any]:
     if not (path / "config.json").is_file():
         raise ModelError("models.no-config", path=path)
     config = read_json(path / "config.json")
-    for name in ("config.json", *TOKENIZERS[1:2], *IMAGES):
+    for name in ("config.json", "tokenizer_config.json", *IMAGES):
         if (path / name).is_file() and "auto_map" in read_json(path / name):
             raise ModelError("models.remote-code", path=path / name)
     _check_weights(path)

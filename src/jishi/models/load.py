@@ -65,7 +65,8 @@ def processor(spec: ModelSpec, rows: Iterable[Row] | None = None) -> Any:
         return origin.processor(spec.name, rows)
     found = checkpoint.processor(origin)
     if rows is not None and learns_processor(spec):
-        return prune.tokenizer(found, tokenizer.texts(rows))
+        prefix = base(spec).prefix
+        return prune.tokenizer(found, (prefix + text for text in tokenizer.texts(rows)))
     return found
 
 

@@ -1,5 +1,6 @@
 """A small tokenizer learnt from the training rows, for text designs that start from nothing."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -20,24 +21,25 @@ def texts(rows: Iterable[Row]) -> Iterator[str]:
 
 
 def train(name: str, rows: Iterable[Row] | None, max_length: int = 512) -> Any:
-    """A lower-cased WordPiece tokenizer: one token a Chinese character, pieces of words elsewhere. Raises ModelError."""
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    """A lower-cased WordPiece tokenizer: one token a Chinese character, words or their letters elsewhere.
+
+    The vocabulary is counted, not searched for, so that the same rows always give the same tokens with the same numbers (a
+    resumed run depends on it). Raises ModelError where there are no rows.
+    """
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    words = Tokenizer(models.WordPiece(unk_token="[UNK]", max_input_chars_per_word=100))
-    words.normalizer = normalizers.BertNormalizer(lowercase=True, handle_chinese_chars=True)
-    words.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    words.decoder = decoders.WordPiece()
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=VOCABULARY,
-        min_frequency=2,
-        special_tokens=list(SPECIAL),
-        limit_alphabet=CHARACTERS,
-        show_progress=False,
+    normalizer = normalizers.BertNormalizer(lowercase=True, handle_chinese_chars=True)
+    splitter = pre_tokenizers.BertPreTokenizer()
+    counted = Counter(
+        word for text in texts(rows or ()) for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text))
     )
-    words.train_from_iterator(texts(rows or ()), trainer)
-    if words.get_vocab_size() <= len(SPECIAL):
+    if not counted:
         raise ModelError("models.no-rows", name=name)
+    vocabulary = {token: number for number, token in enumerate(_vocabulary(counted))}
+    words = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=100))
+    words.normalizer, words.pre_tokenizer = normalizer, splitter
+    words.decoder = decoders.WordPiece()
     words.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
@@ -46,9 +48,25 @@ def train(name: str, rows: Iterable[Row] | None, max_length: int = 512) -> Any:
     return PreTrainedTokenizerFast(
         tokenizer_object=words,
         model_max_length=max_length,
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
         pad_token="[PAD]",
         unk_token="[UNK]",
         cls_token="[CLS]",
         sep_token="[SEP]",
         mask_token="[MASK]",
     )
+
+
+def _vocabulary(counted: Counter[str]) -> list[str]:
+    """Special tokens, the commonest characters (alone and inside a word), then the commonest words seen twice or more."""
+    characters: Counter[str] = Counter()
+    inside: Counter[str] = Counter()
+    for word, count in counted.items():
+        characters[word[0]] += count
+        for character in word[1:]:
+            inside[f"##{character}"] += count
+    found = dict.fromkeys(SPECIAL)
+    for counts, limit in ((characters, CHARACTERS), (inside, CHARACTERS), (counted, VOCABULARY)):
+        ranked = sorted(counts, key=lambda token: (-counts[token], token))
+        found |= dict.fromkeys(token for token in ranked[:limit] if counts is not counted or counts[token] > 1)
+    return list(found)[:VOCABULARY]

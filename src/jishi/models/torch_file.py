@@ -101,6 +101,22 @@ def _tuple(stack: list[Any], size: int) -> None:
     stack.append(items)
 
 
+def _append(stack: list[Any], _: Any) -> None:
+    item = stack.pop()
+    stack[-1].append(item)
+
+
+def _extend(stack: list[Any], _: Any) -> None:
+    items = _since_mark(stack)
+    stack[-1].extend(items)
+
+
+def _set_item(stack: list[Any], _: Any) -> None:
+    key, value = stack[-2:]
+    del stack[-2:]
+    stack[-1][key] = value
+
+
 def _set_items(stack: list[Any], _: Any) -> None:
     items = _since_mark(stack)
     stack[-1].update(zip(items[::2], items[1::2], strict=True))
@@ -144,8 +160,9 @@ STEPS: dict[str, Callable[[list[Any], Any], None]] = {
     "TUPLE1": lambda stack, _: _tuple(stack, 1),
     "TUPLE2": lambda stack, _: _tuple(stack, 2),
     "TUPLE3": lambda stack, _: _tuple(stack, 3),
-    "APPENDS": lambda stack, _: (items := _since_mark(stack)) and stack[-1].extend(items),
-    "SETITEM": lambda stack, _: (value := stack.pop(), key := stack.pop()) and stack[-1].__setitem__(key, value),
+    "APPEND": _append,
+    "APPENDS": _extend,
+    "SETITEM": _set_item,
     "SETITEMS": _set_items,
     "GLOBAL": _global,
     "BINPERSID": _storage_id,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy
+import torch
 from PIL import Image
 
 from jishi.core import registry
@@ -76,19 +77,12 @@ class ImageClassification(Task):
         return {**features, "pixels": numpy.asarray(varied).transpose(2, 0, 1)}
 
     def collate(self, features: Sequence[Features], processor: Any) -> Batch:
-        batch = processor(
-            images=[row["pixels"] for row in features],
-            do_resize=False,
-            do_center_crop=False,
-            input_data_format="channels_first",
-            return_tensors="pt",
-        )
-        labels = (
-            {"labels": _single.gather([row["labels"] for row in features])}
-            if all("labels" in row for row in features)
-            else {}
-        )
-        return {"pixel_values": batch["pixel_values"].float(), **labels}  # (B, C, H, W)
+        scale, offset = _range(processor, channels=len(features[0]["pixels"]))
+        pixels = torch.from_numpy(numpy.stack([row["pixels"] for row in features]))
+        batch = {"pixel_values": pixels.float() * scale + offset}  # (B, C, H, W)
+        if all("labels" in row for row in features):
+            batch["labels"] = _single.gather([row["labels"] for row in features])
+        return batch
 
     def forward(self, model: Any, batch: Batch) -> Any:
         return model(pixel_values=batch["pixel_values"]).logits  # (B, K)
@@ -117,3 +111,16 @@ class ImageClassification(Task):
             return _hog.describe(self._modality.read(row["image"]) for row in given)
 
         return _rivals.fitted("gradient histograms", _single, rows, read, "passthrough", read(rows))
+
+
+def _range(processor: Any, channels: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """How the processor brings pixels to the model's range, as scale and offset (C, 1, 1): read off black and white.
+
+    The processor would give the same, picture by picture, at the cost of a small model's step.
+    """
+    probe = numpy.broadcast_to(numpy.array([0, 255], dtype=numpy.uint8), (channels, 1, 2))
+    done = processor(
+        images=[probe], do_resize=False, do_center_crop=False, input_data_format="channels_first", return_tensors="pt"
+    )
+    black, white = done["pixel_values"][0].float().unbind(-1)  # (C, 1)
+    return ((white - black) / 255)[..., None], black[..., None]

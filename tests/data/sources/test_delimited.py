@@ -36,7 +36,11 @@ def test_an_open_quote_is_stopped_at_the_limit_of_a_row(read):
 
 @pytest.mark.parametrize(
     ("line", "code"),
-    [(b"x\x00,good", "data.nul-byte"), (b"\xff,good", "data.bad-encoding"), (b"x" * 200 + b",good", "data.row-too-large")],
+    [
+        (b"x\x00,good", "data.nul-byte"),
+        (b"\xff,good", "data.bad-encoding"),
+        (b"x" * 200 + b",good", "data.row-too-large"),
+    ],
 )
 def test_a_bad_line_is_refused_where_it_stands(read, line, code):
     content = "text,label\n好,good\n".encode() + line + "\n坏,bad\n".encode()

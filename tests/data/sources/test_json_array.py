@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 
 import pytest
 
@@ -40,6 +41,18 @@ def test_values_that_are_no_rows_are_refused_one_by_one(read):
 def test_a_fault_from_which_no_reading_on_is_possible_ends_with_its_place(read, content, place):
     with pytest.raises(DataError, match=place):
         read("a.json", content)
+
+
+def test_a_value_of_ten_megabytes_is_never_held_whole(read):
+    content = b'[{"a": 1}, {"a": "' + b"x" * 10 * 2**20 + b'"}]'
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="max_row_bytes"):
+            read("a.json", content, row_bytes=2**16)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2**21
 
 
 def test_a_file_that_is_neither_array_nor_objects_says_what_to_write(read):

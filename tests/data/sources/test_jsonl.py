@@ -11,7 +11,10 @@ def test_rows_carry_their_lines_and_blank_lines_are_no_rows(read):
 
 
 def test_windows_line_ends_and_a_byte_order_mark_are_no_part_of_a_row(read):
-    assert read("a.jsonl", b'\xef\xbb\xbf{"text": "x"}\r\n{"text": "y"}\r\n') == [(1, {"text": "x"}), (2, {"text": "y"})]
+    assert read("a.jsonl", b'\xef\xbb\xbf{"text": "x"}\r\n{"text": "y"}\r\n') == [
+        (1, {"text": "x"}),
+        (2, {"text": "y"}),
+    ]
 
 
 def test_a_gzipped_file_reads_like_the_plain_one(read):

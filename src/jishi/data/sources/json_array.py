@@ -80,7 +80,9 @@ class _Window:
                     return value, end - self.start
             except (ValueError, RecursionError) as error:
                 if not self.grow():
-                    reason = getattr(error, "msg", None) or error
+                    large = len(self.text) > self._limit
+                    syntax = getattr(error, "msg", None) or error
+                    reason = RowError("data.row-too-large", allowed=self._limit) if large else syntax
                     raise DataError("data.bad-json-array", where=where, reason=reason) from None
 
 

@@ -44,8 +44,7 @@ def convert(path: Path, folder: Path) -> None:
     width, layers, heads, inner, words, positions, types = struct.unpack_from("<7i", data, 8)
     (epsilon,) = struct.unpack_from("<f", data, 36)
     pieces, place = _pieces(data)
-    sizes = {"emb.word": (words, width), "emb.pos": (positions, width), "emb.type": (types, width)}
-    weights = {_name(name): _shape(flat, name, sizes, width) for name, flat in _tensors(data, place)}
+    weights = {_name(name): _shape(flat, name, width) for name, flat in _tensors(data, place)}
     config = BertConfig(
         vocab_size=words,
         hidden_size=width,
@@ -107,18 +106,11 @@ def _name(name: str) -> str:
     return f"encoder.layer.{layer[1:]}.{LAYER[part]}.{'weight' if kind == 'w' else 'bias'}"
 
 
-def _shape(
-    flat: numpy.ndarray[Any, Any], name: str, sizes: dict[str, tuple[int, int]], width: int
-) -> numpy.ndarray[Any, Any]:
-    if name in sizes:
-        return flat.reshape(sizes[name])
-    return (
-        flat.reshape(width, -1) if name.endswith(("q.w", "k.w", "v.w", "ao.w", "fo.w")) else _inner(flat, name, width)
-    )
-
-
-def _inner(flat: numpy.ndarray[Any, Any], name: str, width: int) -> numpy.ndarray[Any, Any]:
-    return flat.reshape(-1, width) if name.endswith("fi.w") else flat
+def _shape(flat: numpy.ndarray[Any, Any], name: str, width: int) -> numpy.ndarray[Any, Any]:
+    """Norms and biases are vectors; of the matrices, only the last of a block does not read `width` numbers."""
+    if name.endswith(("ln.w", ".b")):
+        return flat
+    return flat.reshape(width, -1) if name.endswith("fo.w") else flat.reshape(-1, width)
 
 
 def _tokenizer(pieces: list[tuple[str, float]], max_length: int) -> Any:

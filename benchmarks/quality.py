@@ -1,0 +1,174 @@
+"""Quality on real data, each figure beside its plain baseline: mean and spread over seeds.
+
+    python benchmarks/quality.py                      every case, three seeds
+    python benchmarks/quality.py --only banking77     the cases whose name contains the word
+    python benchmarks/quality.py --table              the table of what has been run so far
+
+A run that is complete is not run again. Data: the folder `--data` (default: shared/data beside the project).
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of the table: a data set, how much of it, and a spec."""
+
+    name: str
+    data: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    train_rows: int | None = None
+
+
+def reviews(rows: int | None, adapt: str, epochs: int, rate: float, **train: Any) -> Case:
+    """Chinese shopping reviews with e5-small."""
+    settings = {
+        "model": {"name": "e5-small", "vocabulary": "corpus"},
+        "task": {"name": "text-classification", "max_length": 128},
+        "adapt": adapt,
+        "train": {"epochs": epochs, "batch_size": 16, "learning_rate": rate, "validate_every": 10**6, **train},
+        "data": {"validation_rows": 256},
+    }
+    return Case(f"shopping_reviews_zh {rows or 'all'} {adapt}", "shopping_reviews_zh", settings, rows)
+
+
+def intents(rows: int | None, adapt: str, epochs: int, rate: float) -> Case:
+    """English banking intents with MiniLM."""
+    settings = {
+        "model": "minilm",
+        "task": {"name": "text-classification", "max_length": 64},
+        "adapt": adapt,
+        "train": {
+            "epochs": epochs,
+            "batch_size": 32,
+            "learning_rate": rate,
+            "head_learning_rate": 1e-2,
+            "validate_every": 10**6,
+        },
+    }
+    return Case(f"banking77 {'10 a class' if rows else 'all'} {adapt}", "banking77", settings, rows)
+
+
+CASES = [
+    *(reviews(32, adapt, 12, rate) for adapt, rate in (("full", 1e-4), ("lora", 1e-3), ("frozen", 1e-2))),
+    *(reviews(128, adapt, 8, rate) for adapt, rate in (("full", 1e-4), ("lora", 1e-3), ("frozen", 1e-2))),
+    *(reviews(2000, adapt, 2, rate) for adapt, rate in (("full", 1e-4), ("lora", 1e-3), ("frozen", 1e-2))),
+    reviews(None, "full", 1, 1e-4),
+    *(intents(770, adapt, 15, rate) for adapt, rate in (("full", 2e-4), ("lora", 2e-3), ("frozen", 1e-2))),
+    intents(None, "full", 4, 2e-4),
+    Case(
+        "uner_gsdsimp_zh full",
+        "uner_gsdsimp_zh",
+        {"model": "e5-small", "train": {"epochs": 3, "batch_size": 16, "learning_rate": 1e-4}},
+    ),
+    Case(
+        "wnut17 full", "wnut17", {"model": "e5-small", "train": {"epochs": 3, "batch_size": 16, "learning_rate": 1e-4}}
+    ),
+    Case(
+        "sign_digits full",
+        "sign_digits",
+        {"model": "efficientnet-lite0", "train": {"epochs": 10, "batch_size": 32, "learning_rate": 1e-3}},
+    ),
+]
+
+
+def main() -> None:
+    options = parse()
+    cases = [case for case in CASES if options.only in case.name]
+    if not options.table:
+        for case in cases:
+            for seed in range(options.seeds):
+                run(case, seed, options)
+    print(table(cases, options))
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--out", type=Path, default=ROOT / "runs" / "quality")
+    parser.add_argument("--table", action="store_true")
+    return parser.parse_args()
+
+
+def run(case: Case, seed: int, options: argparse.Namespace) -> None:
+    """One fine-tuning in a process of its own, so that its memory is its own; nothing to do where it is complete."""
+    folder = place(case, seed, options.out)
+    if figures(folder):
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    data = {
+        "train": str(options.data / case.data),
+        "train_rows": case.train_rows,
+        "seed": seed,
+        **case.settings.get("data", {}),
+    }
+    spec = {**case.settings, "data": data, "out": str(folder), "seed": seed}
+    file = folder.with_suffix(".yaml")
+    file.write_text(json.dumps(spec), encoding="utf-8")  # JSON is YAML
+    with folder.with_suffix(".log").open("w") as log:
+        done = subprocess.run([sys.executable, "-m", "jishi", "finetune", str(file)], stdout=log, stderr=log)
+    print(f"{case.name}, seed {seed}: {'done' if done.returncode == 0 else f'failed, see {log.name}'}", flush=True)
+
+
+def place(case: Case, seed: int, out: Path) -> Path:
+    return out / case.name.replace(" ", "_") / f"seed-{seed}"
+
+
+def figures(folder: Path) -> dict[str, Any]:
+    """`run.json` and `evaluation.json` of a complete run, else nothing."""
+    status = json.loads((folder / "run.json").read_text()) if (folder / "run.json").is_file() else {}
+    if status.get("status") != "complete":
+        return {}
+    return {**status, "evaluation": json.loads((folder / "evaluation.json").read_text())}
+
+
+def table(cases: list[Case], options: argparse.Namespace) -> str:
+    """Markdown: the deciding metric of model and baseline, what was trained, seconds and memory."""
+    lines = [
+        "| case | metric | this model | baseline | trained parameters | seconds | peak memory | ECE | seeds |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for case in cases:
+        found = [run for seed in range(options.seeds) if (run := figures(place(case, seed, options.out)))]
+        if found:
+            lines.append(line(case, found))
+    return "\n".join(lines)
+
+
+def line(case: Case, found: list[dict[str, Any]]) -> str:
+    evaluations = [run["evaluation"] for run in found]
+    metric, rival = evaluations[0]["metric"], evaluations[0]["baseline"]
+    ours = [evaluation["scores"][metric]["value"] for evaluation in evaluations]
+    theirs = [evaluation["rivals"][rival]["scores"][metric]["value"] for evaluation in evaluations]
+    errors = [evaluation["calibration"]["ece"] for evaluation in evaluations if evaluation["calibration"]]
+    resources = [run["resources"] for run in found]
+    cells = [
+        case.name, metric, spread(ours), f"{spread(theirs)} ({rival})",
+        f"{resources[0]['trainable_parameters']:,} of {resources[0]['parameters']:,}",
+        f"{statistics.median(entry['training_seconds'] for entry in resources):.0f}",
+        f"{max(entry['peak_memory'] for entry in resources) / 2**30:.2f} GiB",
+        f"{statistics.mean(errors):.3f}" if errors else "–",
+        str(len(found)),
+    ]  # fmt: skip
+    return f"| {' | '.join(cells)} |"
+
+
+def spread(values: list[float]) -> str:
+    """Mean ± sample standard deviation."""
+    return f"{statistics.mean(values):.3f}" + (f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else "")
+
+
+if __name__ == "__main__":
+    main()

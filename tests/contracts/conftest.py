@@ -1,0 +1,22 @@
+"""Every objective, ready to run: initialised on its eight rows, with a fresh small model."""
+
+import pytest
+import torch
+
+from eight import DESIGNS, ROWS, Ready
+from jishi.core import registry
+from jishi.core.contracts import Objective
+from jishi.models import load
+
+
+@pytest.fixture
+def ready(name: str) -> Ready:
+    raw = ROWS[name]
+    objective = registry.get(Objective, name)()
+    rows = [objective.parse(row) for row in raw]
+    spec = DESIGNS[next(iter(objective.columns.values()))]
+    base = load.base(spec)
+    processor = load.processor(spec, rows)
+    objective = objective.initialize(rows, base)
+    torch.manual_seed(0)
+    return Ready(objective, rows, load.model(spec, objective.head(), base, processor), processor, base)

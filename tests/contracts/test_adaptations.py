@@ -1,0 +1,55 @@
+"""What every adaptation promises, on every objective it supports: frozen weights stay bit-equal, the head moves, merging
+changes no answer."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from eight import Ready
+from jishi.core import registry, spec
+from jishi.core.contracts import Adaptation, Task
+from jishi.core.document import Document
+from jishi.models import heads
+from jishi.models.inference import outputs
+from jishi.training.loop import Loop
+from jishi.training.optimizer import in_modules
+from jishi.training.spec import TrainSpec
+
+ADAPTATIONS = registry.names(Adaptation)
+TASKS = registry.names(Task)
+
+
+@pytest.mark.parametrize("method", ADAPTATIONS)
+def test_spec_reads_back_what_it_dumped(method: str) -> None:
+    plugin = registry.get(Adaptation, method)()
+    assert spec.plugin(Adaptation, Document(spec.dump(plugin), "test")) == plugin
+
+
+@pytest.mark.parametrize("method", ADAPTATIONS)
+@pytest.mark.parametrize("name", TASKS)
+def test_only_what_should_learn_moves_and_merging_changes_no_answer(method: str, ready: Ready, tmp_path: Path) -> None:
+    adaptation = registry.get(Adaptation, method)()
+    if not adaptation.supports(ready.objective):
+        pytest.skip(f"{method} does not support {type(ready.objective).__name__}")
+    head = heads.head_modules(ready.model)
+    names = {name for name, _ in ready.model.named_parameters()}
+    model = adaptation.apply(ready.model, ready.objective)
+    before = {name: value.detach().clone() for name, value in model.named_parameters()}
+    learns = {name for name, value in model.named_parameters() if value.requires_grad}
+    train = TrainSpec(max_steps=3, epochs=3, batch_size=8, max_unknown=1.0)
+    loop = Loop(
+        model, ready.objective, ready.processor, train,
+        train=ready.rows, validation=None, head=head, learning_rate=adaptation.learning_rate, folder=tmp_path, seed=0,
+    )  # fmt: skip
+    for _ in loop.events(resume=False):
+        pass
+    moved = {name for name, value in model.named_parameters() if not torch.equal(value, before[name])}
+    assert moved <= learns
+    assert any(in_modules(name, head) for name in moved)
+    features = [ready.objective.encode(row, ready.processor) for row in ready.rows]
+    adapted = outputs(ready.objective, model, features, ready.processor)
+    merged = adaptation.merge(model)
+    assert {name for name, _ in merged.named_parameters()} == names
+    for old, new in zip(adapted, outputs(ready.objective, merged, features, ready.processor), strict=True):
+        torch.testing.assert_close(new, old, rtol=0, atol=1e-5)

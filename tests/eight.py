@@ -1,0 +1,58 @@
+"""Eight rows for every objective, and a small model for every modality: what the contract tests run each plugin on.
+
+A new task needs its rows here; `test_every_objective_has_rows` says so.
+"""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+
+from jishi.core.contracts import Base
+from jishi.models.spec import ModelSpec
+
+TEXTS = [
+    "很好用，下次还会买", "用了两天就坏了", "good value and quick delivery", "the screen broke at once",
+    "客服态度好，发货快", "包装破损，味道难闻", "works as described", "never again, a waste of money",
+]  # fmt: skip
+NAMES = ["王芳", "李雷", "Anna", "上海", "北京", "Berlin", "张伟", "Paris"]
+DESIGNS = {
+    "text": ModelSpec("transformer-encoder", size="nano", dropout=0.0),
+    "image": ModelSpec("resnet", size="nano"),
+}
+
+
+def picture(index: int) -> bytes:
+    """A plain picture: one colour a row, dark or light by class."""
+    stream = io.BytesIO()
+    shade = 40 + 20 * index
+    Image.new("RGB", (32, 32), (shade, 255 - shade, 40 if index % 2 else 220)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def _entities(name: str) -> dict[str, Any]:
+    label = "PER" if name in {"王芳", "李雷", "Anna", "张伟"} else "LOC"
+    text = f"我在路上遇见 {name} 了"
+    start = text.index(name)
+    return {"text": text, "spans": [{"start": start, "end": start + len(name), "label": label}]}
+
+
+ROWS: Mapping[str, list[dict[str, Any]]] = {
+    "text-classification": [{"text": text, "label": "bad" if i % 2 else "good"} for i, text in enumerate(TEXTS)],
+    "token-classification": [_entities(name) for name in NAMES],
+    "image-classification": [{"image": picture(i), "label": "b" if i % 2 else "a"} for i in range(8)],
+    "masked-lm": [{"text": text} for text in TEXTS],
+}
+
+
+@dataclass
+class Ready:
+    """An objective with its rows, a fresh model of fixed random weights, and its processor."""
+
+    objective: Any
+    rows: list[Any]
+    model: Any
+    processor: Any
+    base: Base

@@ -1,0 +1,134 @@
+"""The main job end to end, for text and for pictures, on models small enough for a test."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import jishi
+from eight import picture
+from jishi.core.errors import BundleError, DataError, TrainingError
+from jishi.predictor import Predictor
+
+GOOD = ["很好用", "质量很好", "非常满意", "值得购买", "works well", "love it", "great value", "very good"]
+BAD = ["太差了", "质量很差", "非常失望", "不值得买", "does not work", "hate it", "bad value", "very bad"]
+SMALL = {"model": {"name": "text-cnn", "size": "nano"}, "train": {"epochs": 6, "batch_size": 16, "learning_rate": 3e-3}}
+
+
+@pytest.fixture
+def reviews(tmp_path: Path) -> Path:
+    """Sixty-four different sentences of two plain kinds."""
+    file = tmp_path / "reviews.jsonl"
+    rows = [
+        {"text": f"{text} {number}", "label": label}
+        for label, texts in (("good", GOOD), ("bad", BAD))
+        for text in texts
+        for number in range(8)
+    ]
+    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return file
+
+
+def test_text_becomes_a_bundle_that_answers_as_evaluated(reviews: Path, tmp_path: Path) -> None:
+    run = jishi.finetune(data=reviews, out=tmp_path / "run", task="text-classification", **SMALL)
+    assert run.bundle is not None
+    assert run.evaluation["scores"]["accuracy"]["value"] >= 0.9
+    assert set(run.evaluation["rivals"]) == {run.baseline, "untuned"}
+    predictor = jishi.load(run.bundle)
+    replay = predictor.replay()
+    assert replay.flips == 0 and replay.rows > 0
+    assert [answer["label"] for answer in predictor.predict(["非常满意 3", "bad value 5"])] == ["good", "bad"]
+    for name in ("spec.yaml", "metrics.jsonl", "run.json", "report.html", "evaluation.json"):
+        assert (run.folder / name).is_file(), name
+    again = jishi.evaluate(bundle=run.bundle, data=reviews)
+    assert again["rows"] == 128
+
+
+def test_pictures_become_a_bundle_that_answers(tmp_path: Path) -> None:
+    for index in range(8):
+        for copy in range(4):
+            file = tmp_path / "pictures" / ("odd" if index % 2 else "even") / f"{index}-{copy}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(picture(index) + bytes([copy]))  # a trailing byte: another file, the same picture
+    run = jishi.finetune(
+        data={"train": tmp_path / "pictures", "split": [0.5, 0.25, 0.25]},
+        model={"name": "resnet", "size": "nano"},
+        train={"epochs": 10, "batch_size": 8, "learning_rate": 3e-3},
+        out=tmp_path / "run",
+    )
+    assert run.bundle is not None
+    assert jishi.load(run.bundle).replay().flips == 0
+    assert {entry["label"] for entry in run.evaluation["details"]["per_class"]} == {"odd", "even"}
+
+
+def test_interrupted_run_goes_on_to_the_same_weights(reviews: Path, tmp_path: Path) -> None:
+    """Stopped in the middle of an epoch and continued, training ends where an undisturbed run ends, bit for bit."""
+    whole = jishi.finetune(data=reviews, out=tmp_path / "whole", **SMALL)
+
+    class Stopper:
+        def watch(self, loop: object) -> None:
+            self.loop = loop
+
+        def hear(self, event: object) -> None:
+            if event.kind == "step" and event.step == 9:
+                self.loop.stop = True
+
+    stopper = Stopper()
+    first = jishi.finetune(data=reviews, out=tmp_path / "parts", listen=stopper.hear, watch=stopper.watch, **SMALL)
+    assert first.bundle is None
+    second = jishi.finetune(data=reviews, out=tmp_path / "parts", **SMALL)
+    assert second.bundle is not None and whole.bundle is not None
+    weights = "model.safetensors"
+    assert (second.bundle / weights).read_bytes() == (whole.bundle / weights).read_bytes()
+
+    def losses(folder: Path) -> list[tuple[int, float]]:
+        events = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        return [(event["step"], event["loss"]) for event in events if event["kind"] == "step"]
+
+    assert losses(second.folder) == losses(whole.folder)
+
+
+def test_flipped_byte_in_a_bundle_is_named(reviews: Path, tmp_path: Path) -> None:
+    run = jishi.finetune(data=reviews, out=tmp_path / "run", **{**SMALL, "train": {"max_steps": 2}})
+    assert run.bundle is not None
+    file = run.bundle / "model.safetensors"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(BundleError, match=r"model\.safetensors"):
+        jishi.load(run.bundle)
+
+
+def test_swapped_labels_are_caught_by_the_probes(reviews: Path, tmp_path: Path) -> None:
+    run = jishi.finetune(data=reviews, out=tmp_path / "run", task="text-classification", **SMALL)
+    assert run.bundle is not None
+    sound = jishi.load(run.bundle)
+    swapped = Predictor(
+        sound.model, type(sound.task)(**{**vars(sound.task), "labels": sound.task.labels[::-1]}), sound.processor,
+        sound.record, sound.path, sound.probes,
+    )  # fmt: skip
+    with pytest.raises(BundleError) as raised:
+        swapped.replay()
+    assert raised.value.code == "core.probe-mismatch"
+
+
+def test_one_class_only_leaves_nothing_behind(tmp_path: Path) -> None:
+    file = tmp_path / "one.jsonl"
+    file.write_text("".join(json.dumps({"text": f"text {i}", "label": "a"}) + "\n" for i in range(20)))
+    with pytest.raises(DataError):
+        jishi.finetune(data=file, out=tmp_path / "run", task="text-classification", **SMALL)
+    assert not (tmp_path / "run" / "bundle").exists()
+    assert not (tmp_path / "run" / "data").exists()
+
+
+def test_other_spec_in_the_same_folder_is_refused(reviews: Path, tmp_path: Path) -> None:
+    quick = {**SMALL, "train": {"max_steps": 1}}
+    jishi.finetune(data=reviews, out=tmp_path / "run", **quick)
+    with pytest.raises(TrainingError, match="train"):
+        jishi.finetune(data=reviews, out=tmp_path / "run", **{**quick, "train": {"max_steps": 2}})
+
+
+def test_dry_run_tells_and_leaves_nothing(reviews: Path, tmp_path: Path) -> None:
+    plan = jishi.plan(data=reviews, out=tmp_path / "run", **SMALL)
+    assert plan["rows"] > 90 and plan["steps"] > 30 and plan["seconds"] > 0
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,123 @@
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from jishi.core.contracts import Head
+from jishi.core.errors import ModelError
+from jishi.models import load
+from jishi.models.scratch import _design
+from jishi.models.spec import ModelSpec
+
+TEXT = [name for name in _design.names() if _design.get(name).learns]
+PICTURES = [name for name in _design.names() if not _design.get(name).learns]
+ROWS = [{"text": "今天的天气真好 the weather is lovely", "text_pair": "质量很差 bad quality"}] * 2
+SENTENCES = ["今天的天气真好，the weather", "bad"]
+CLASSES = Head("ForSequenceClassification", {"num_labels": 3})
+
+
+def build(spec: ModelSpec, head: Head):
+    processor = load.processor(spec, ROWS)
+    torch.manual_seed(0)
+    return load.model(spec, head, load.base(spec), processor).eval(), processor
+
+
+def test_both_kinds_are_found() -> None:
+    assert {"text-cnn", "bilstm", "transformer-encoder"} <= set(TEXT)
+    assert "resnet" in PICTURES
+
+
+@pytest.mark.parametrize("name", TEXT)
+def test_padding_and_neighbours_do_not_change_answers(name: str) -> None:
+    """Whatever the weights are, the padding token's among them (a fresh one is zero, and biases are)."""
+    model, processor = build(ModelSpec(name, size="nano"), CLASSES)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.normal_(std=0.3)
+    together = model(**processor(SENTENCES, return_tensors="pt", padding=True)).logits
+    for row, sentence in enumerate(SENTENCES):
+        alone = model(**processor([sentence], return_tensors="pt")).logits
+        torch.testing.assert_close(together[row], alone[0], atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", TEXT)
+@pytest.mark.parametrize("architecture", ["ForSequenceClassification", "ForTokenClassification"])
+def test_text_designs_save_and_load(name: str, architecture: str, tmp_path: Path) -> None:
+    model, processor = build(ModelSpec(name, size="nano"), Head(architecture, {"num_labels": 3}))
+    expected = model(**processor(SENTENCES, return_tensors="pt", padding=True)).logits
+    model.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    again, words = load.reload(tmp_path, architecture)
+    assert torch.equal(again(**words(SENTENCES, return_tensors="pt", padding=True)).logits, expected)
+
+
+@pytest.mark.parametrize("name", TEXT)
+def test_every_token_sees_its_neighbours(name: str) -> None:
+    model, processor = build(ModelSpec(name, size="nano"), Head("ForTokenClassification", {"num_labels": 3}))
+    one, other = (model(**processor([text], return_tensors="pt")).logits[0, 1] for text in ("天气", "天好"))
+    assert not torch.allclose(one, other)
+
+
+@pytest.mark.parametrize("name", TEXT)
+def test_every_weight_gets_a_gradient(name: str) -> None:
+    model, processor = build(ModelSpec(name, size="mini"), CLASSES)
+    model.train()
+    model(**processor(SENTENCES, return_tensors="pt", padding=True)).logits.square().sum().backward()
+    assert [key for key, weight in model.named_parameters() if weight.grad is None] == []
+
+
+@pytest.mark.parametrize("name", _design.names())
+def test_sizes_grow(name: str) -> None:
+    head = CLASSES if name in TEXT else Head("ForImageClassification", {"num_labels": 3})
+    counts = []
+    for size in ("nano", "tiny", "mini", "small"):
+        model, _ = build(ModelSpec(name, size=size), head)
+        counts.append(sum(weight.numel() for weight in model.parameters()))
+    assert counts == sorted(set(counts))
+
+
+def test_the_convolution_is_the_one_written_down() -> None:
+    """Window 3 over the embeddings of three tokens with zeros beyond both ends, by hand."""
+    model, _ = build(ModelSpec("text-cnn", size="nano"), CLASSES)
+    ids = torch.tensor([[5, 6, 7]])
+    first = model.backbone.convolutions["3"]
+    words = model.backbone.embeddings(ids)[0]
+    edges = torch.cat([torch.zeros(1, words.shape[1]), words, torch.zeros(1, words.shape[1])])
+    by_hand = torch.stack([(first.weight * edges[place : place + 3].T).sum((1, 2)) + first.bias for place in range(3)])
+    states = model.backbone(ids).last_hidden_state[0, :, : first.out_channels]
+    torch.testing.assert_close(states, by_hand.relu())
+
+
+def test_chinese_characters_and_english_words_are_learnt() -> None:
+    processor = load.processor(ModelSpec("text-cnn"), ROWS)
+    assert processor.tokenize("天气 Weather") == ["天", "气", "weather"]
+    assert processor.tokenize("龘") == ["[UNK]"]
+    pair = processor("天", "气")
+    assert processor.decode(pair.input_ids) == "[CLS] 天 [SEP] 气 [SEP]"
+    assert pair.token_type_ids == [0, 0, 0, 1, 1]
+
+
+def test_a_vocabulary_needs_rows() -> None:
+    with pytest.raises(ModelError, match="training rows"):
+        load.processor(ModelSpec("bilstm"), [])
+
+
+def test_the_encoder_can_be_pretrained() -> None:
+    model, processor = build(ModelSpec("transformer-encoder", size="nano"), Head("ForMaskedLM"))
+    assert model(**processor(SENTENCES, return_tensors="pt", padding=True)).logits.shape[-1] == len(processor)
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_image_designs_save_and_load(name: str, tmp_path: Path) -> None:
+    head = Head("ForImageClassification", {"num_labels": 3})
+    model, processor = build(ModelSpec(name, size="nano"), head)
+    picture = Image.linear_gradient("L").resize((50, 30))
+    inputs = processor(picture, return_tensors="pt")
+    assert inputs["pixel_values"].shape == (1, 3, 64, 64)
+    expected = model(**inputs).logits
+    model.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    again, reread = load.reload(tmp_path, head.architecture)
+    assert torch.equal(again(**reread(picture, return_tensors="pt")).logits, expected)
+    assert load.base(ModelSpec(str(tmp_path))).modality == "image"
