@@ -35,9 +35,9 @@ def main() -> None:
     with stage("fine-tune"), terminal.Training() as training:
         run = jishi.finetune(
             data={"train": str(reviews), "train_rows": LABELS},
-            model="e5-small",
+            model={"name": "e5-small", "vocabulary": "corpus"},
             task={"name": "text-classification", "max_length": 128},
-            train={"epochs": 8, "batch_size": 16, "validate_every": 64, "learning_rate": 1e-4},
+            train={"epochs": 8, "batch_size": 16, "learning_rate": 5e-5, "head_learning_rate": 1e-2, "validate_every": 64},
             out=str(FOLDER / "run"),
             resume="never",
             listen=training.hear,

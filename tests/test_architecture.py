@@ -27,8 +27,10 @@ from jishi.core.errors import DataError
 def write(path):
     raise DataError("disk.full", path=path)
 """
+PROJECT = "[project.optional-dependencies]\nserve = []\n"
 SENTENCES = '{"full": {"en": "{path} is full.", "zh": "{path} 已满。"}}'
 SOUND = {
+    "pyproject.toml": PROJECT,
     "src/jishi/__init__.py": '"""The package."""',
     "src/jishi/core/contracts.py": "def option(): ...",
     "src/jishi/core/messages/disk.json": SENTENCES,
@@ -48,6 +50,7 @@ PLANTED: list[tuple[str, dict[str, str]]] = [
     ("no_cycles", {"src/jishi/data/a.py": "from jishi.data import b", "src/jishi/data/b.py": "from jishi.data.a import x"}),
     ("core_is_light", {"src/jishi/core/a.py": "import torch"}),
     ("core_is_light", {"src/jishi/api.py": "try:\n    from transformers import AutoModel\nfinally:\n    pass"}),
+    ("extras_can_be_installed", {"src/jishi/data/a.py": "raise MissingExtra('fastapi', 'server')"}),
     ("no_plugin_names", {"src/jishi/data/a.py": "def f(name):\n    return name == 'lora'"}),
     ("no_plugin_names", {"src/jishi/data/a.py": "def f(name):\n    return name in ('lora', 'other')"}),
     ("no_plugin_names", {"src/jishi/data/a.py": "def f(name):\n    match name:\n        case 'lora':\n            return 1"}),
@@ -73,7 +76,7 @@ PLANTED: list[tuple[str, dict[str, str]]] = [
     ("no_code_from_data", {"src/jishi/data/a.py": "eval('1')"}),
     ("no_code_from_data", {"src/jishi/data/a.py": "def f(g):\n    return g(trust_remote_code=True)"}),
     ("no_machine_paths", {"docs/en/data.md": "see /" "home/me/data"}),
-    ("no_machine_paths", {"pyproject.toml": "path = '/" "root/x'"}),
+    ("no_machine_paths", {"pyproject.toml": PROJECT + "path = '/" "root/x'"}),
     ("catalogue_is_bilingual", {"src/jishi/core/messages/disk.json": SENTENCES.replace('"zh": "{path} 已满。"', '"zh": ""')}),
     ("catalogue_is_bilingual", {"src/jishi/core/messages/disk.json": SENTENCES.replace("{path} 已满", "{file} 已满")}),
     ("catalogue_is_bilingual", {"src/jishi/core/messages/disk.json": SENTENCES.replace("已满。", "is full.")}),

@@ -82,8 +82,13 @@ def predict(bundle: str | Path, inputs: Sequence[Any]) -> list[Prediction]:
 
 def serve(source: Source = None, /, *, overrides: Sequence[str] = (), **settings: Any) -> None:
     """Answer over HTTP until interrupted: the API and a page to try it."""
-    from jishi.serving.serve import serve
+    from jishi.core.errors import MissingExtra
     from jishi.serving.spec import ServeSpec
+
+    try:
+        from jishi.serving.serve import serve
+    except ModuleNotFoundError as missing:
+        raise MissingExtra(str(missing.name), "serve") from missing
 
     serve(read(ServeSpec, source, settings, overrides))
 

@@ -114,6 +114,8 @@ def result(value: Mapping[str, Any]) -> None:
 
 def evaluation(value: Mapping[str, Any]) -> None:
     """One row a metric: this model with its interval, then each rival; below, the paired difference."""
+    from jishi.lifecycle import wording
+
     rivals = value.get("rivals", {})
     table = Table(text("cli.metric"), text("cli.this-model"), *rivals, box=None, pad_edge=False)
     for metric, score in value["scores"].items():
@@ -121,8 +123,8 @@ def evaluation(value: Mapping[str, Any]) -> None:
         table.add_row(metric, Text(_interval(score), style="bold"), *others)
     console.print(table)
     for name, rival in rivals.items():
-        figures = {key: rival[key] for key in ("difference", "low", "high", "p_value")}
-        console.print(text("cli.difference", rival=name, **figures))
+        figures = {key: rival[key] for key in ("difference", "low", "high")}
+        console.print(text("cli.difference", rival=name, p_value=wording.p_value(rival["p_value"]), **figures))
 
 
 def predictions(value: Sequence[Mapping[str, Any]]) -> None:

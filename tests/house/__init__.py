@@ -3,7 +3,7 @@
 `test_architecture.py` holds the project to them, and each of them to a planted fault.
 """
 
-from house.imports import core_is_light, imports_point_down, no_cycles
+from house.imports import core_is_light, extras_can_be_installed, imports_point_down, no_cycles
 from house.plugins import no_plugin_names, plugins_are_values, registries_are_folders
 from house.safety import no_code_from_data, no_machine_paths
 from house.sizes import files_stay_small, names_say_something, nothing_is_unfinished
@@ -13,6 +13,7 @@ RULES = (
     imports_point_down,
     no_cycles,
     core_is_light,
+    extras_can_be_installed,
     no_plugin_names,
     plugins_are_values,
     registries_are_folders,

@@ -1,8 +1,10 @@
 """Imports point down and never in a circle, and a first look loads nothing heavy."""
 
+import ast
+import tomllib
 from pathlib import Path
 
-from house.tree import RANKS, at, imports, module_name, package, sources
+from house.tree import RANKS, at, imports, module_name, package, sources, tree
 
 HEAVY = {"torch", "transformers", "sklearn", "numpy", "pandas", "datasets", "peft", "accelerate", "PIL", "fastapi"}
 LIGHT = ("core", "api", "cli", "")
@@ -56,4 +58,17 @@ def core_is_light(root: Path) -> list[str]:
         if package(module_name(path)) in LIGHT
         for module, line in imports(path, deferred=False)
         if module.split(".")[0] in HEAVY
+    ]
+
+
+def extras_can_be_installed(root: Path) -> list[str]:
+    """An error that asks for an extra asks for one that pyproject.toml has."""
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return [
+        f"{at(path, node.lineno)}: there is no extra {extra}"
+        for path in sources(root)
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "MissingExtra" and len(node.args) == 2
+        for extra in [getattr(node.args[1], "value", None)]
+        if isinstance(extra, str) and extra not in project["optional-dependencies"]
     ]

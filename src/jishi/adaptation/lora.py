@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jishi.core.contracts import Adaptation, Objective, option
-from jishi.core.errors import MissingExtra, ModelError, did_you_mean
+from jishi.core.errors import ModelError, did_you_mean
 from jishi.models import heads
 
 
@@ -35,10 +35,8 @@ class LoRA(Adaptation):
     )
 
     def apply(self, model: Any, objective: Objective) -> Any:  # noqa: ARG002
-        try:
-            import peft
-        except ImportError:
-            raise MissingExtra("peft", "peft") from None
+        import peft
+
         new = model.get_output_embeddings() is None  # a language model's head is as pretrained as the rest
         config = peft.LoraConfig(
             r=self.rank,

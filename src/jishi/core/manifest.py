@@ -46,4 +46,5 @@ def _intact(file: Path, digest: str) -> bool:
 
 
 def _files(folder: Path) -> set[str]:
-    return {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_symlink() or not file.is_dir()} - {MANIFEST}
+    files = (file for file in folder.rglob("*") if file.is_symlink() or not file.is_dir())
+    return {file.relative_to(folder).as_posix() for file in files} - {MANIFEST}

@@ -5,19 +5,27 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Any
 
 from jishi.core import i18n
+from jishi.core.errors import JishiError
 from jishi.models import environment
 from jishi.training.run import versions
 
 
 def findings() -> list[dict[str, Any]]:
-    """Versions, the precision that pays here, extras not installed (level "info"), and every problem (level "error")."""
+    """Versions, the precision that pays here, extras not installed (level "info"), cores taken by other work
+    ("warning"), and every problem ("error")."""
     known = ", ".join(f"{name} {number}" for name, number in versions().items())
     found = [
         _info("cli.versions", versions=known),
         _info("cli.precision", precision=environment.precision()),
         *(_info("cli.extra-missing", extra=extra, libraries=", ".join(missing)) for extra, missing in _missing().items()),
     ]
-    return found + [{"level": "error", "code": problem.code, "message": str(problem)} for problem in environment.problems()]
+    busy = environment.busy()
+    warnings = [_finding("warning", busy)] if busy else []
+    return found + warnings + [_finding("error", problem) for problem in environment.problems()]
+
+
+def _finding(level: str, problem: JishiError) -> dict[str, Any]:
+    return {"level": level, "code": problem.code, "message": str(problem)}
 
 
 def _info(code: str, **values: object) -> dict[str, Any]:

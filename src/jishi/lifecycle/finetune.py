@@ -103,8 +103,6 @@ def finetune(wanted: FinetuneSpec, listen: Listener, watch: Callable[[Loop], Non
 def start(wanted: FinetuneSpec, folder: Path) -> Begun:
     """Prepare the rows, load and adapt the model, and record what it answers before it has learnt."""
     torch.manual_seed(wanted.seed)
-    if wanted.train.threads:
-        torch.set_num_threads(wanted.train.threads)
     base = load.base(wanted.model)
     task = wanted.task or infer(wanted.data)
     processor = None if load.learns_processor(wanted.model) else load.processor(wanted.model)
@@ -136,7 +134,7 @@ def _train(loop: Loop, run: Run, listen: Listener, *, resume: bool) -> dict[str,
         run.log(event.kind, event.step, event.values)
         listen(event)
         if event.kind == "start":
-            facts = {name: event.values[name] for name in ("parameters", "trainable_parameters", "precision", "device")}
+            facts = {name: event.values[name] for name in ("parameters", "trainable_parameters", "precision", "threads", "device")}
         if event.kind == "interrupted":
             return None
     return {**facts, "steps": loop.at.step, "best_step": loop.at.best_step, "training_seconds": loop.at.seconds}

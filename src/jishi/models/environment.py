@@ -24,7 +24,7 @@ FASTER = 1.2  # bf16 costs accuracy: less than this is not worth it
 
 def problems() -> list[JishiError]:
     """Everything found wrong, each a sentence with its cure; empty on a healthy machine."""
-    return [*_versions(), *_broken(), *_disk(), *_cores()]
+    return [*_versions(), *_broken(), *_disk()]
 
 
 @cache
@@ -92,8 +92,20 @@ def _disk() -> Iterator[JishiError]:
         yield ModelError("models.disk-full", path=root, given=round(free, 1), allowed=FREE_GB)
 
 
-def _cores() -> Iterator[JishiError]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    if load > 2 * cores:
-        yield ModelError("models.no-free-cores", given=cores, load=round(load, 1))
+def busy() -> JishiError | None:
+    """Whether other work takes all the cores now: no fault of the machine, but a reason for slow training."""
+    load = _load()
+    return ModelError("models.no-free-cores", given=_cores(), load=round(load, 1)) if load > 2 * _cores() else None
+
+
+def free_cores() -> int:
+    """Cores that other work leaves free, at least 1: threads beyond them wait for each other and make work slower."""
+    return max(1, _cores() - round(_load()))
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _load() -> float:
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0

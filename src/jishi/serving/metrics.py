@@ -32,6 +32,7 @@ class Metrics:
         self.batch_rows = Histogram(
             "jishi_batch_rows", "Rows in a forward pass.", buckets=ROWS, registry=self._registry
         )
+        self.in_flight = Gauge("jishi_requests_in_flight", "Requests not yet answered.", registry=self._registry)
         queue = Gauge("jishi_queue_rows", "Rows that wait for a forward pass.", registry=self._registry)
         queue.set_function(depth)
 

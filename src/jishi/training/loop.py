@@ -12,7 +12,7 @@ import torch
 from accelerate import PartialState
 
 from jishi.core.contracts import Objective, Row, Task
-from jishi.models.environment import precision
+from jishi.models.environment import free_cores, precision
 from jishi.models.inference import to
 from jishi.training import checkpoint, guards, optimizer
 from jishi.training.batching import epoch_batches
@@ -42,6 +42,7 @@ class Progress:
     waited: int = 0  # validations since the best
     seconds: float = 0.0
     losses: list[float] = field(default_factory=list)
+    threads: int = 1  # sums are rounded differently with another number: a resumed run keeps it
 
 
 class Loop:
@@ -77,7 +78,7 @@ class Loop:
         self.optimizer = optimizer.build(model, head, spec, spec.learning_rate or learning_rate)
         self.precision = precision() if spec.precision == "auto" else spec.precision
         self.steps = self._count_steps()
-        self.at = Progress()
+        self.at = Progress(threads=spec.threads or free_cores())
 
     def events(self, *, resume: bool = True) -> Iterator[Event]:
         """Train, and tell. With `resume`, goes on from the newest checkpoint that verifies."""
@@ -86,6 +87,7 @@ class Loop:
         before = guards.fingerprint(self.model)
         if resumed:
             self._restore(resumed)
+        torch.set_num_threads(self.at.threads)
         yield Event("start", self.at.step, self._facts(resumed, damaged))
         started = time.monotonic() - self.at.seconds
         self.model.train()
@@ -118,6 +120,7 @@ class Loop:
             "rows": len(self.features),
             "validation_rows": len(self.held_out or ()),
             "precision": self.precision,
+            "threads": self.at.threads,
             "device": str(self.device),
             "parameters": sum(parameter.numel() for parameter in parameters),
             "trainable_parameters": sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
