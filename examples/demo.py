@@ -37,7 +37,7 @@ def main() -> None:
             data={"train": str(reviews), "train_rows": LABELS},
             model={"name": "e5-small", "vocabulary": "corpus"},
             task={"name": "text-classification", "max_length": 128},
-            train={"epochs": 8, "batch_size": 16, "learning_rate": 5e-5, "head_learning_rate": 1e-2, "validate_every": 64},
+            train={"epochs": 5, "batch_size": 16, "learning_rate": 5e-5, "head_learning_rate": 1e-2, "validate_every": 64},
             out=str(FOLDER / "run"),
             resume="never",
             listen=training.hear,

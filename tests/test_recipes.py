@@ -84,7 +84,7 @@ async def served(bundle: Path, text: str) -> dict[str, Any]:
 
 
 def test_the_title_classifier_is_trained_saved_reloaded_and_predicts(tmp_path):
-    small = ["model=text-cnn", "train.epochs=12", "train.precision=fp32", "train.learning_rate=3e-3"]
+    small = ["model=text-cnn", "adapt=full", "train.epochs=12", "train.precision=fp32", "train.learning_rate=3e-3"]
     run = jishi.finetune("recipes/titles.yaml", overrides=[*small, f"out={tmp_path / 'run'}"])
     predictor = jishi.load(run.bundle)
     assert predictor.replay().flips == 0

@@ -19,6 +19,7 @@ OPTIONAL = ("torchvision", "torchaudio")  # transformers imports them wherever t
 FREE_GB = 2.0  # the largest embedded model takes 0.5 GB, and as much again while it is made
 IMPORT_SECONDS = 60
 MEASURE_SECONDS = 0.02  # for each of the two precisions
+LOOK_SECONDS = 0.3
 FASTER = 1.2  # bf16 costs accuracy: less than this is not worth it
 
 
@@ -99,8 +100,14 @@ def busy() -> JishiError | None:
 
 
 def free_cores() -> int:
-    """Cores that other work leaves free, at least 1: threads beyond them wait for each other and make work slower."""
-    return max(1, _cores() - round(_load()))
+    """Cores that other work leaves free now, at least 1, looked at for a third of a second.
+
+    Threads beyond them wait for each other at every operation, which makes the whole slower than one thread.
+    """
+    import psutil
+
+    taken = psutil.cpu_percent(interval=LOOK_SECONDS) / 100 * (os.cpu_count() or 1)
+    return max(1, _cores() - round(taken))
 
 
 def _cores() -> int:
