@@ -155,10 +155,10 @@ def test_calibration_changes_confidence_and_no_answer():
     task = TextClassification(problem="single", labels=("x", "y"))
     outputs = [torch.tensor([4.0, 0.0])] * 4
     rows = [{"label": "x"}] * 3 + [{"label": "y"}]
-    fitted = task.calibrate(outputs, rows)
+    fitted = task.calibrate(outputs * 5000, rows * 5000)  # so many that the prior weighs nothing
     before, after = task.decode(outputs, [{}] * 4), fitted.decode(outputs, [{}] * 4)
     assert [p["label"] for p in before] == [p["label"] for p in after]
-    assert after[0]["score"] == pytest.approx(0.75, abs=1e-4)  # right three times in four
+    assert after[0]["score"] == pytest.approx(0.75, abs=1e-3)  # right three times in four
 
 
 @pytest.mark.parametrize(
