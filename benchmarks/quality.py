@@ -72,8 +72,8 @@ CASES = [
     intents(770, "full", epochs=15, learning_rate=2e-4),
     intents(770, "lora", epochs=15, learning_rate=2e-3),
     intents(770, "frozen", epochs=30),
-    entities("uner_gsdsimp_zh"),
     entities("wnut17"),
+    entities("uner_gsdsimp_zh"),
     Case(
         "sign_digits full",
         "sign_digits",

@@ -17,7 +17,10 @@ def findings() -> list[dict[str, Any]]:
     found = [
         _info("cli.versions", versions=known),
         _info("cli.precision", precision=environment.precision()),
-        *(_info("cli.extra-missing", extra=extra, libraries=", ".join(missing)) for extra, missing in _missing().items()),
+        *(
+            _info("cli.extra-missing", extra=extra, libraries=", ".join(missing))
+            for extra, missing in _missing().items()
+        ),
     ]
     busy = environment.busy()
     warnings = [_finding("warning", busy)] if busy else []

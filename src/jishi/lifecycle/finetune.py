@@ -134,7 +134,10 @@ def _train(loop: Loop, run: Run, listen: Listener, *, resume: bool) -> dict[str,
         run.log(event.kind, event.step, event.values)
         listen(event)
         if event.kind == "start":
-            facts = {name: event.values[name] for name in ("parameters", "trainable_parameters", "precision", "threads", "device")}
+            facts = {
+                name: event.values[name]
+                for name in ("parameters", "trainable_parameters", "precision", "threads", "device")
+            }
         if event.kind == "interrupted":
             return None
     return {**facts, "steps": loop.at.step, "best_step": loop.at.best_step, "training_seconds": loop.at.seconds}
@@ -190,7 +193,9 @@ def _record(
         "scores": {"part": begun.part, "rows": evaluation["rows"], **evaluation["scores"]},
         "metric": evaluation["metric"],
         "level": evaluation["level"],
-        "calibration": {name: evaluation["calibration"][name] for name in ("ece", "brier") if evaluation["calibration"]},
+        "calibration": {
+            name: evaluation["calibration"][name] for name in ("ece", "brier") if evaluation["calibration"]
+        },
         "rivals": {name: entry["scores"] for name, entry in evaluation["rivals"].items()},
         "parity": parity,
         "parent": None,

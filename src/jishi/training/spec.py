@@ -82,7 +82,9 @@ class TrainSpec:
         "计算精度；auto 会实测本机更快者。",
     )
     threads: Annotated[int, Ge(1)] | None = option(
-        None, "CPU threads for the arithmetic; left out, the cores that other work leaves free.", "计算线程数；省略时取其他任务未占用的核心数。"
+        None,
+        "CPU threads for the arithmetic; left out, the cores that other work leaves free.",
+        "计算线程数；省略时取其他任务未占用的核心数。",
     )
     max_unknown: Annotated[float, Ge(0), Le(1)] = option(
         0.05,
