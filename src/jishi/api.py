@@ -93,8 +93,8 @@ def serve(source: Source = None, /, *, overrides: Sequence[str] = (), **settings
     serve(read(ServeSpec, source, settings, overrides))
 
 
-def models(folder: str | Path = "runs") -> list[dict[str, Any]]:
-    """Every base model at hand, and every bundle below `folder`."""
+def list_models(folder: str | Path = "runs") -> list[dict[str, Any]]:
+    """Every base model at hand, and every bundle below `folder`: `jishi models list`."""
     from jishi.lifecycle.models import models
 
     return models(Path(folder))

@@ -5,6 +5,7 @@ MAIN is a spec file (.yaml) or the verb's main value; `a.b=c` sets any field. Ex
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -62,7 +63,7 @@ def finetune(
         if dry_run:
             _show(api.plan(main, overrides=overrides), as_json, terminal.plan)
             return
-        with terminal.Training(as_json, resume=f"jishi finetune {' '.join(words or [])}") as training:
+        with terminal.Training(as_json, resume=_resuming(words or [])) as training:
             result = api.finetune(main, overrides=overrides, listen=training.hear, watch=training.watch)
         if result.bundle is None:
             raise typer.Exit(130)
@@ -70,7 +71,10 @@ def finetune(
             "out": str(result.folder), "bundle": str(result.bundle),
             "evaluation": result.evaluation, "resources": result.resources,
         }  # fmt: skip
-        _show(summary, as_json, terminal.result)
+        if as_json:  # behind the events: one line as they are
+            _print({"kind": "result", **summary}, indent=None)
+        else:
+            terminal.result(summary)
 
     _guarded(run, as_json, debug, lang)
 
@@ -134,7 +138,7 @@ def models_list(folder: str = "runs", as_json: Json = False, debug: Debug = Fals
     def run() -> None:
         from jishi import terminal
 
-        _show(api.models(folder), as_json, terminal.models)
+        _show(api.list_models(folder), as_json, terminal.models)
 
     _guarded(run, as_json, debug, lang)
 
@@ -195,6 +199,11 @@ def _split(words: list[str] | None) -> tuple[str | None, list[str]]:
     return None, words
 
 
+def _resuming(words: list[str]) -> str:
+    """The command that goes on with a fine-tuning, whatever was asked for at its start."""
+    return shlex.join(["jishi", "finetune", *(word for word in words if not word.startswith("resume=")), "resume=auto"])
+
+
 def _show(value: Any, as_json: bool, render: Callable[[Any], None]) -> None:
     if as_json:
         _print(value)
@@ -202,8 +211,8 @@ def _show(value: Any, as_json: bool, render: Callable[[Any], None]) -> None:
         render(value)
 
 
-def _print(value: Any) -> None:
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+def _print(value: Any, indent: int | None = 2) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=indent))
 
 
 def _guarded(run: Callable[[], None], as_json: bool, debug: bool, lang: str | None) -> None:
@@ -212,14 +221,6 @@ def _guarded(run: Callable[[], None], as_json: bool, debug: bool, lang: str | No
         i18n.set_language(lang)
     try:
         run()
-    except JishiError as error:
-        if debug:
-            raise
-        if as_json:
-            _print({"error": error.to_dict()})
-        else:
-            typer.secho(str(error), fg="red", err=True)
-        sys.exit(error.exit_code)
     except typer.Exit:
         raise
     except KeyboardInterrupt:
@@ -229,5 +230,21 @@ def _guarded(run: Callable[[], None], as_json: bool, debug: bool, lang: str | No
     except Exception as error:
         if debug:
             raise
-        typer.secho(i18n.text("cli.unexpected", kind=type(error).__name__, reason=error), fg="red", err=True)
-        sys.exit(1)
+        known = _known(error)
+        if as_json:
+            _print({"error": known.to_dict()}, indent=None)
+        else:
+            typer.secho(str(known), fg="red", err=True)
+        sys.exit(known.exit_code)
+
+
+def _known(error: Exception) -> JishiError:
+    """The error as one of Jishi's: itself, the library behind a failed import, or one that nobody foresaw."""
+    if isinstance(error, JishiError):
+        return error
+    if isinstance(error, ImportError):
+        from jishi.models import environment
+
+        for problem in environment.unusable():
+            return problem
+    return JishiError("cli.unexpected", kind=type(error).__name__, reason=" ".join(str(error).split()))

@@ -15,6 +15,7 @@ from rich.text import Text
 from jishi.core.i18n import text
 
 console = Console(highlight=False)
+notices = Console(highlight=False, stderr=True)  # what is for the reader, not for the program that reads the output
 
 
 class Training:
@@ -51,9 +52,8 @@ class Training:
         else:
             self._draw(event)
         if event.kind == "interrupted":
-            console.print(
-                text("cli.interrupted", checkpoint=event.values["checkpoint"], command=self._resume), soft_wrap=True
-            )
+            told = text("cli.interrupted", checkpoint=event.values["checkpoint"], command=self._resume)
+            notices.print(told, markup=False, soft_wrap=True)
 
     def _draw(self, event: Any) -> None:
         if event.kind == "start":
@@ -67,9 +67,9 @@ class Training:
 
     def _start(self, event: Any) -> None:
         for path in event.values["damaged"]:
-            console.print(text("cli.damaged", path=path), style="yellow")
+            console.print(text("cli.damaged", path=path), style="yellow", markup=False)
         if event.values["resumed_from"]:
-            console.print(text("cli.resumed", path=event.values["resumed_from"]))
+            console.print(text("cli.resumed", path=event.values["resumed_from"]), markup=False)
         self._progress = Progress(
             TextColumn(text("cli.training")), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
             TextColumn("{task.fields[tail]}"), console=console,
@@ -135,12 +135,14 @@ def predictions(value: Sequence[Mapping[str, Any]]) -> None:
 
 
 def models(value: Sequence[Mapping[str, Any]]) -> None:
-    """A table of what there is."""
-    keys = list(dict.fromkeys(key for entry in value for key in entry if not isinstance(entry[key], dict)))
-    table = Table(*keys, box=None, pad_edge=False)
-    for entry in value:
-        table.add_row(*(str(entry.get(key, "")) for key in keys))
-    console.print(table)
+    """A table of what there is, one a kind."""
+    for kind in dict.fromkeys(entry["kind"] for entry in value):
+        entries = [entry for entry in value if entry["kind"] == kind]
+        keys = [key for key, given in entries[0].items() if not isinstance(given, dict)]
+        table = Table(*keys, box=None, pad_edge=False)
+        for entry in entries:
+            table.add_row(*(Text(str(entry[key])) for key in keys))
+        console.print(table)
 
 
 def findings(value: Sequence[Mapping[str, Any]]) -> None:

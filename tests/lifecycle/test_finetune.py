@@ -2,11 +2,15 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 import jishi
 from eight import picture
+from jishi.core import registry
+from jishi.core.contracts import Adaptation
 from jishi.core.errors import BundleError, DataError, TrainingError
 from jishi.predictor import Predictor
 
@@ -132,3 +136,20 @@ def test_dry_run_tells_and_leaves_nothing(reviews: Path, tmp_path: Path) -> None
     plan = jishi.plan(data=reviews, out=tmp_path / "run", **SMALL)
     assert plan["rows"] > 90 and plan["steps"] > 30 and plan["seconds"] > 0
     assert not (tmp_path / "run").exists()
+
+
+def test_merge_that_changes_answers_writes_no_bundle(
+    reviews: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A planted fault: merging scales one weight of the head."""
+
+    def spoil(self: object, model: Any) -> Any:
+        with torch.no_grad():
+            model.classifier.weight[0] *= 1.5
+        return model
+
+    monkeypatch.setattr(registry.get(Adaptation, "full"), "merge", spoil)
+    with pytest.raises(BundleError) as raised:
+        jishi.finetune(data=reviews, out=tmp_path / "run", **SMALL)
+    assert raised.value.code == "core.merge-mismatch"
+    assert not (tmp_path / "run" / "bundle").exists()

@@ -362,6 +362,30 @@ def test_a_model_that_answers_otherwise_than_recorded_never_becomes_ready(predic
     assert [error.code for error in heard] == ["core.probe-mismatch"]
 
 
+def test_a_model_that_breaks_on_its_probes_is_told_and_never_becomes_ready(predictor):
+    """Whatever goes wrong, not only what Jishi knows: a server that stays at 503 for ever tells nobody why."""
+
+    class Broken(Held):
+        def replay(self):
+            raise RuntimeError("out of memory")
+
+    heard: list[JishiError | None] = []
+    done = threading.Event()
+
+    def warmed(error):
+        heard.append(error)
+        done.set()
+
+    async def scene():
+        async with asking(Broken(predictor), ready=False, warmed=warmed) as client:
+            await asyncio.to_thread(done.wait, 5)
+            return await client.get("/ready")
+
+    refused(run(scene()), 503, "serving.not-ready")
+    assert [error.code for error in heard] == ["serving.warm-up-failed"]
+    assert "RuntimeError: out of memory" in str(heard[0])
+
+
 def test_metrics_count_requests_errors_rows_and_time(predictor):
     async def scene():
         async with asking(predictor) as client:

@@ -22,17 +22,17 @@ Places = Mapping[str, list[Path]]
 
 def find(spec: DataSpec) -> Places:
     """The files (or image folders) of each part that is given. Raises DataError where a path leads nowhere."""
-    found = _parts(Path(spec.train))
+    found = parts(Path(spec.train))
     if "train" not in found:
         raise DataError("data.no-train-part", path=spec.train, given=", ".join(found))
     for part, given in (("validation", spec.validation), ("test", spec.test)):
         if given is not None:
-            inner = _parts(Path(given))
+            inner = parts(Path(given))
             found[part] = inner.get(part) or inner["train"]
     return {part: found[part] for part in PARTS if part in found}
 
 
-def _parts(path: Path) -> dict[str, list[Path]]:
+def parts(path: Path) -> dict[str, list[Path]]:
     """What a path holds by part; a file, or an image folder without parts, is all "train"."""
     if path.is_file():
         return {"train": [path]}

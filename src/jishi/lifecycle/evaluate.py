@@ -1,12 +1,14 @@
 """Evaluate: a bundle, its probes replayed, judged on rows it has not seen."""
 
+import json
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from jishi.core import registry
+from jishi.core import publish, registry
 from jishi.core.contracts import Evaluator, option
+from jishi.data import places
 from jishi.data.prepare import prepare
 from jishi.data.spec import DataSpec
 from jishi.lifecycle import report
@@ -36,12 +38,23 @@ def evaluate(wanted: EvaluateSpec) -> dict[str, Any]:
     predictor = Predictor.load(wanted.bundle)
     replay = predictor.replay()
     with tempfile.TemporaryDirectory() as folder:
-        data = prepare(replace(wanted.data, split=(1.0, 0.0, 0.0)), predictor.task, Path(folder) / "data")
+        data = prepare(replace(_judged(wanted.data), split=(1.0, 0.0, 0.0)), predictor.task, Path(folder) / "data")
         rows = list(data.test if data.test is not None else data.train)
     evaluation = {
         **wanted.evaluate.evaluate(predictor, rows),
         "parity": {"rows": replay.rows, "flips": replay.flips, "max_difference": replay.max_difference},
     }
     if wanted.out:
+        publish.write_text(
+            Path(wanted.out) / "evaluation.json", json.dumps(evaluation, ensure_ascii=False, indent=2) + "\n"
+        )
         report.write(Path(wanted.out), {"data": data.report, "evaluation": evaluation, "versions": versions()})
     return evaluation
+
+
+def _judged(data: DataSpec) -> DataSpec:
+    """The data, with the test file of a folder that has no training file in the place of the folder."""
+    found = places.parts(Path(data.train))
+    if "train" in found or len(found.get("test", ())) != 1:
+        return data
+    return replace(data, train=str(found["test"][0]))

@@ -12,7 +12,7 @@ import torch
 
 from jishi.core import bundle, registry, spec
 from jishi.core.contracts import Adaptation, Base, Evaluator, Prediction, Row, Task, option
-from jishi.core.errors import DataError
+from jishi.core.errors import BundleError, DataError
 from jishi.data.dataset import Dataset
 from jishi.data.infer import infer
 from jishi.data.prepare import prepare
@@ -21,7 +21,7 @@ from jishi.lifecycle import card, report
 from jishi.models import heads, load
 from jishi.models.inference import outputs
 from jishi.models.spec import ModelSpec
-from jishi.predictor import Predictor
+from jishi.predictor import TOLERANCE, Predictor
 from jishi.training.loop import Event, Loop
 from jishi.training.optimizer import FRESH_LEARNING_RATE
 from jishi.training.run import Run, versions
@@ -148,7 +148,7 @@ def _conclude(wanted: FinetuneSpec, run: Run, begun: Begun, resources: dict[str,
     task, sample = begun.task, [begun.held_out[index] for index in range(min(PARITY_ROWS, len(begun.held_out)))]
     before = _outputs(begun, begun.loop.model, sample)
     merged = wanted.adapt.merge(begun.loop.model)
-    moved = [float((new - old).abs().max()) for new, old in zip(_outputs(begun, merged, sample), before, strict=True)]
+    merge = {"hop": "merge", "rows": len(sample), "max_difference": _moved(before, _outputs(begun, merged, sample))}
     if begun.data.validation is not None:
         task = task.calibrate(_outputs(begun, merged, begun.data.validation), begun.data.validation)
     predictor = Predictor(merged, task, begun.processor, {})
@@ -160,7 +160,6 @@ def _conclude(wanted: FinetuneSpec, run: Run, begun: Begun, resources: dict[str,
     )
     evaluation = {**evaluation, "part": begun.part, "baseline": rival.name}
     resources = {**resources, "peak_memory": resident_bytes()}
-    merge = {"hop": "merge", "rows": len(sample), "max_difference": max(moved)}
     record = _record(wanted, begun, task, evaluation, [merge])
     path = run.folder / "bundle"
     bundle.write(
@@ -179,6 +178,16 @@ def _conclude(wanted: FinetuneSpec, run: Run, begun: Begun, resources: dict[str,
     parity = {"hop": "reload", "rows": replay.rows, "flips": replay.flips, "max_difference": replay.max_difference}
     run.status("complete", resources=resources, parity=parity, scores=record["scores"])
     return Result(run.folder, path, evaluation, resources, rival.name)
+
+
+def _moved(before: Sequence[torch.Tensor], after: Sequence[torch.Tensor]) -> float:
+    """The largest difference of an output (relative above 1). Raises BundleError where merging changed the answers."""
+    moved = max(
+        float(((new - old).abs() / old.abs().clamp(min=1)).max()) for old, new in zip(before, after, strict=True)
+    )
+    if not moved <= TOLERANCE:
+        raise BundleError("core.merge-mismatch", given=f"{moved:.2g}", allowed=TOLERANCE)
+    return moved
 
 
 def _record(

@@ -19,8 +19,9 @@ def plan(wanted: FinetuneSpec) -> dict[str, Any]:
     """Rows, tokens, parameters, optimizer steps, seconds of training and peak memory in bytes."""
     with tempfile.TemporaryDirectory() as folder:
         torch.manual_seed(wanted.seed)
-        begun = start(replace(wanted, out=folder), Path(folder))
+        begun = start(replace(wanted, out=folder, train=replace(wanted.train, max_steps=None)), Path(folder))
         loop = begun.loop
+        steps = min(loop.steps, wanted.train.max_steps or loop.steps)
         tokens = sum(loop.features.lengths)
         spent: list[float] = []
         clock = time.monotonic()
@@ -30,7 +31,7 @@ def plan(wanted: FinetuneSpec) -> dict[str, Any]:
                 clock = time.monotonic()
                 if len(spent) == TIMED_STEPS:
                     break
-        seconds = statistics.median(spent[1:] or spent) * tokens * wanted.train.epochs
+        whole = statistics.median(spent[1:] or spent) * tokens * wanted.train.epochs  # where no step is left out
         parameters = list(loop.model.parameters())
         return {
             "rows": len(loop.features),
@@ -39,8 +40,8 @@ def plan(wanted: FinetuneSpec) -> dict[str, Any]:
             "unknown": loop.features.unknown,
             "parameters": sum(parameter.numel() for parameter in parameters),
             "trainable_parameters": sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
-            "steps": loop.steps,
+            "steps": steps,
             "precision": loop.precision,
-            "seconds": seconds,
+            "seconds": whole * steps / loop.steps,
             "memory": resident_bytes(),
         }

@@ -25,7 +25,12 @@ FASTER = 1.2  # bf16 costs accuracy: less than this is not worth it
 
 def problems() -> list[JishiError]:
     """Everything found wrong, each a sentence with its cure; empty on a healthy machine."""
-    return [*_versions(), *_broken(), *_disk()]
+    return [*unusable(), *_disk()]
+
+
+def unusable() -> list[JishiError]:
+    """The libraries that are missing, too old, or installed and don't import."""
+    return [*_versions(), *_broken()]
 
 
 @cache

@@ -47,6 +47,9 @@ class Service:
             await asyncio.to_thread(self.predictor.replay)
         except JishiError as error:
             self._warmed(error)
+        except Exception as error:
+            log.exception("the probes could not be replayed")
+            self._warmed(ServingError("serving.warm-up-failed", kind=type(error).__name__, reason=error))
         else:
             self.ready = True
             self._warmed(None)

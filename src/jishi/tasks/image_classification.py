@@ -85,7 +85,7 @@ class ImageClassification(Task):
         return batch
 
     def forward(self, model: Any, batch: Batch) -> Any:
-        return model(pixel_values=batch["pixel_values"]).logits  # (B, K)
+        return model(**{key: value for key, value in batch.items() if key != "labels"}).logits  # (B, K)
 
     def loss(self, model: Any, batch: Batch) -> Loss:
         logits = self.forward(model, batch)

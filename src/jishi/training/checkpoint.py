@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from jishi.core import manifest, publish
@@ -29,8 +30,9 @@ def save(path: Path, model: Any, optimizer: torch.optim.Optimizer, state: Mappin
             content = {**state, "optimizer": groups, "random": random}
             (temporary / "state.json").write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
             manifest.seal(temporary)
-    except OSError as error:
-        raise TrainingError("training.checkpoint-not-written", path=path, reason=error.strerror or error) from error
+    except (OSError, SafetensorError) as error:  # a full disk is the one or the other
+        reason = getattr(error, "strerror", None) or error
+        raise TrainingError("training.checkpoint-not-written", path=path, reason=reason) from error
     return path
 
 

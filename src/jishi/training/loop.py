@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from accelerate import PartialState
 
+from jishi.core import manifest
 from jishi.core.contracts import Objective, Row, Task
+from jishi.core.errors import TrainingError
 from jishi.models.environment import free_cores, precision
 from jishi.models.inference import to
 from jishi.training import checkpoint, guards, optimizer
@@ -91,19 +93,16 @@ class Loop:
         yield Event("start", self.at.step, self._facts(resumed, damaged))
         started = time.monotonic() - self.at.seconds
         self.model.train()
-        while self.at.step < self.steps:
+        while self._goes_on():
             windows = self._windows(self.at.epoch)
-            while self.at.window < len(windows) and self.at.step < self.steps:
+            while self.at.window < len(windows) and self._goes_on():
                 values = self._step(windows[self.at.window])
                 self.at.seconds = time.monotonic() - started
                 yield Event("step", self.at.step, values)
                 last = self.at.window == len(windows) or self.at.step == self.steps
                 yield from self._milestones(last)
-                if self.stop or self._out_of_patience():
-                    break
-            if self.stop or self._out_of_patience():
-                break
-            self.at.epoch, self.at.window = self.at.epoch + 1, 0
+            if self._goes_on():
+                self.at.epoch, self.at.window = self.at.epoch + 1, 0
         if self.stop and self.at.step < self.steps:
             yield Event("interrupted", self.at.step, {"checkpoint": str(self._save())})
             return
@@ -218,8 +217,9 @@ class Loop:
         self.at.best, self.at.best_step, self.at.waited = score, self.at.step, 0
         return True
 
-    def _out_of_patience(self) -> bool:
-        return self.spec.patience is not None and self.at.waited >= self.spec.patience
+    def _goes_on(self) -> bool:
+        out_of_patience = self.spec.patience is not None and self.at.waited >= self.spec.patience
+        return self.at.step < self.steps and not self.stop and not out_of_patience
 
     def _path(self, step: int) -> Path:
         return self.folder / f"step-{step:08d}"
@@ -233,7 +233,10 @@ class Loop:
         self.at = Progress(**checkpoint.restore(path, self.model, self.optimizer)["progress"])
 
     def _take_best(self) -> None:
-        """End with the weights of the best validation, where there was one."""
+        """End with the weights of the best validation, where there was one. Raises TrainingError where they were damaged."""
+        if self.at.best is None or self.at.best_step == self.at.step:
+            return
         best = self._path(self.at.best_step)
-        if self.at.best is not None and best.is_dir() and self.at.best_step != self.at.step:
-            checkpoint.load_weights(best, self.model)
+        if any(manifest.faults(best).values()):
+            raise TrainingError("training.best-damaged", path=best)
+        checkpoint.load_weights(best, self.model)

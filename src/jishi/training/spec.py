@@ -76,6 +76,11 @@ class TrainSpec:
         "两次检查点之间的步数；省略时与验证同步。",
         aliases=("save_steps",),
     )
+    refit_head: bool = option(
+        False,
+        "Fit the head once more at the end, by penalised regression on the final states; worth trying with few labels.",
+        "训练结束后在最终表示上用带惩罚的回归重新拟合任务头；标签很少时值得一试。",
+    )
     precision: Literal["auto", "fp32", "bf16"] = option(
         "auto",
         "Number format of the arithmetic; auto measures which is faster here.",

@@ -1,0 +1,64 @@
+"""The refitted head is scikit-learn's logistic regression on the same states."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from torch import nn
+
+from jishi.core.errors import TrainingError
+from jishi.tasks.text_classification import TextClassification
+from jishi.training.refit import STRENGTH, refit
+
+
+class Plain(nn.Module):
+    """A model whose states are its inputs: (B, 3) in, logits (B, 3 labels) out."""
+
+    device = torch.device("cpu")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.classifier = nn.Linear(3, 3)
+
+    def forward(self, states: torch.Tensor) -> SimpleNamespace:
+        return SimpleNamespace(logits=self.classifier(states))
+
+
+class Points(TextClassification):
+    """Rows that are points already."""
+
+    def collate(self, features, processor):
+        return {
+            "states": torch.tensor(np.stack([row["point"] for row in features]), dtype=torch.float32),
+            "labels": torch.tensor([row["label"] for row in features]),
+        }
+
+
+@pytest.fixture
+def points() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    return rng.normal(size=(60, 3)) * [1, 20, 0.1] + labels[:, None] * [1, 5, 0.1] + [0, 100, 0], labels
+
+
+def test_head_is_penalised_logistic_regression_on_standardised_states(points) -> None:
+    states, labels = points
+    model, task = Plain(), Points(problem="single", labels=("a", "b", "c"))
+    features = [{"point": point, "label": label, "length": 1} for point, label in zip(states, labels, strict=True)]
+    found = refit(model, task, None, features, ["classifier"])
+    standard = (states - states.mean(0)) / states.std(0)
+    peer = LogisticRegression(C=STRENGTH, tol=1e-8, max_iter=5000).fit(standard, labels)
+    with torch.no_grad():
+        ours = model(torch.tensor(states, dtype=torch.float32)).logits.softmax(-1).numpy()
+    np.testing.assert_allclose(ours, peer.predict_proba(standard), atol=2e-3)
+    assert found["loss_after"] < found["loss_before"]
+
+
+def test_a_head_of_two_layers_is_refused() -> None:
+    model = Plain()
+    model.classifier = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    with pytest.raises(TrainingError) as raised:
+        refit(model, Points(problem="single", labels=("a", "b", "c")), None, [], ["classifier"])
+    assert raised.value.code == "training.no-linear-head"
