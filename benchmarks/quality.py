@@ -71,12 +71,12 @@ def entities(data: str) -> Case:
     return Case(f"{data} full", data, {"model": {"name": "e5-small", "vocabulary": "corpus"}, "train": train})
 
 
-PROBE = {"epochs": 1, "refit_head": True}  # a linear probe: the head is solved for, so that one pass is enough
-TUNED = {"learning_rate": 1e-4, "head_learning_rate": 3e-3, "refit_head": True}
+PROBE = {"epochs": 1, "refit_head": 1.0}  # a linear probe: the head is solved for, so that one pass is enough
+TUNED = {"learning_rate": 1e-4, "head_learning_rate": 3e-3, "refit_head": 0.05}
 
 CASES = [
     reviews(128, "full", epochs=8, **TUNED),
-    reviews(128, "lora", epochs=8, learning_rate=3e-3, refit_head=True),
+    reviews(128, "lora", epochs=8, learning_rate=3e-3, refit_head=0.05),
     reviews(128, "frozen", **PROBE),
     reviews(32, "full", epochs=12, **TUNED),
     reviews(2000, "full", epochs=2, **TUNED),

@@ -42,7 +42,7 @@ def main() -> None:
                 "batch_size": 16,
                 "learning_rate": 1e-4,
                 "head_learning_rate": 3e-3,
-                "refit_head": True,
+                "refit_head": 0.05,
                 "validate_every": 10
                 ** 6,  # the last weights are taken: choosing among several would use up held-out labels
             },

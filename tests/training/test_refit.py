@@ -10,7 +10,7 @@ from torch import nn
 
 from jishi.core.errors import TrainingError
 from jishi.tasks.text_classification import TextClassification
-from jishi.training.refit import STRENGTH, refit
+from jishi.training.refit import refit
 
 
 class Plain(nn.Module):
@@ -47,9 +47,9 @@ def test_head_is_penalised_logistic_regression_on_standardised_states(points) ->
     states, labels = points
     model, task = Plain(), Points(problem="single", labels=("a", "b", "c"))
     features = [{"point": point, "label": label, "length": 1} for point, label in zip(states, labels, strict=True)]
-    found = refit(model, task, None, features, ["classifier"])
+    found = refit(model, task, None, features, ["classifier"], 0.05)
     standard = (states - states.mean(0)) / states.std(0)
-    peer = LogisticRegression(C=STRENGTH, tol=1e-8, max_iter=5000).fit(standard, labels)
+    peer = LogisticRegression(C=0.05, tol=1e-8, max_iter=5000).fit(standard, labels)
     with torch.no_grad():
         ours = model(torch.tensor(states, dtype=torch.float32)).logits.softmax(-1).numpy()
     np.testing.assert_allclose(ours, peer.predict_proba(standard), atol=2e-3)
@@ -60,5 +60,5 @@ def test_a_head_of_two_layers_is_refused() -> None:
     model = Plain()
     model.classifier = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
     with pytest.raises(TrainingError) as raised:
-        refit(model, Points(problem="single", labels=("a", "b", "c")), None, [], ["classifier"])
+        refit(model, Points(problem="single", labels=("a", "b", "c")), None, [], ["classifier"], 1.0)
     assert raised.value.code == "training.no-linear-head"

@@ -15,17 +15,17 @@ from jishi.core.contracts import Batch, Features, Objective
 from jishi.core.errors import TrainingError
 from jishi.models.inference import to
 
-STRENGTH = 0.05  # the weight of one row against half the squared norm of the head, as scikit-learn's C
 ROWS = 32
 STEPS = 200
 STILL = 1e-6  # a state that varies less than this over the rows says nothing
 
 
 def refit(
-    model: Any, objective: Objective, processor: Any, features: Sequence[Features], head: Sequence[str]
+    model: Any, objective: Objective, processor: Any, features: Sequence[Features], head: Sequence[str], strength: float
 ) -> dict[str, float]:
     """Replace the head's weights by those of least loss plus penalty; `loss_before` and `loss_after` are the means.
 
+    `strength` weighs the loss of one row against half the squared norm of the head on standardised states (scikit-learn's C).
     Raises TrainingError where the head is more than one linear layer.
     """
     linear = _linear(model, head)
@@ -38,7 +38,7 @@ def refit(
     nn.init.zeros_(new.bias)
     with torch.no_grad():
         before = float(_loss(objective, _Head(linear, torch.zeros_like(mean), torch.ones_like(scale)), batches))
-    after = _solve(objective, _Head(new, mean, scale), batches, len(features))
+    after = _solve(objective, _Head(new, mean, scale), batches, strength * len(features))
     with torch.no_grad():
         linear.weight.copy_(new.weight * scale)
         linear.bias.copy_(new.bias - (new.weight * scale) @ mean)
@@ -94,13 +94,13 @@ def _loss(objective: Objective, head: _Head, batches: Sequence[Batch]) -> Any:
     return sum(losses) / sum(sizes)
 
 
-def _solve(objective: Objective, head: _Head, batches: Sequence[Batch], rows: int) -> float:
+def _solve(objective: Objective, head: _Head, batches: Sequence[Batch], weight: float) -> float:
     """Minimise loss and penalty (L-BFGS); the final mean loss."""
     solver = torch.optim.LBFGS(head.parameters(), max_iter=STEPS, line_search_fn="strong_wolfe", tolerance_change=1e-7)
 
     def cost() -> torch.Tensor:
         solver.zero_grad()
-        value = _loss(objective, head, batches) + head.linear.weight.square().sum() / (2 * STRENGTH * rows)
+        value = _loss(objective, head, batches) + head.linear.weight.square().sum() / (2 * weight)
         value.backward()
         return value
 
