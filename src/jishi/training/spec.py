@@ -80,7 +80,7 @@ class TrainSpec:
         None,
         "Fit the head once more at the end, by penalised regression on the final states; the number is the weight of a row "
         "against the penalty: about 0.05 after training on few labels, 1 on a frozen base.",
-        "训练结束后在最终表示上用带惩罚的回归重新拟合任务头；数值为单行样本相对惩罚项的权重：少量标签全量训练后约 0.05，冻结基座时约 1。",
+        "训练结束后在最终表示上用带惩罚的回归重新拟合任务头；数值为每行相对惩罚项的权重：少量标签训练后约 0.05，冻结基座约 1。",
     )
     precision: Literal["auto", "fp32", "bf16"] = option(
         "auto",
