@@ -71,7 +71,7 @@ def entities(data: str) -> Case:
     return Case(f"{data} full", data, {"model": {"name": "e5-small", "vocabulary": "corpus"}, "train": train})
 
 
-PROBE = {"epochs": 1, "refit_head": 1.0}  # a linear probe: the head is solved for, so that one pass is enough
+PROBE = {"epochs": 1, "refit_head": 0.05}  # a linear probe: the head is solved for, so that one pass is enough
 TUNED = {"learning_rate": 1e-4, "head_learning_rate": 3e-3, "refit_head": 0.05}
 
 CASES = [

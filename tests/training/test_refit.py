@@ -56,6 +56,18 @@ def test_head_is_penalised_logistic_regression_on_standardised_states(points) ->
     assert found["loss_after"] < found["loss_before"]
 
 
+def test_a_state_that_only_shows_rounding_has_no_weight(points) -> None:
+    """Real bases have constant states; their rounding noise, standardised, would drown the others on new rows."""
+    states, labels = points
+    states = states.copy()
+    states[:, 1] = 5 + 1e-6 * np.random.default_rng(1).normal(size=len(states))
+    model, task = Plain(), Points(problem="single", labels=("a", "b", "c"))
+    features = [{"point": point, "label": label, "length": 1} for point, label in zip(states, labels, strict=True)]
+    refit(model, task, None, features, ["classifier"], 1.0)
+    assert model.classifier.weight[:, 1].tolist() == [0, 0, 0]
+    assert model.classifier.weight[:, 0].abs().min() > 0
+
+
 def test_a_head_of_two_layers_is_refused() -> None:
     model = Plain()
     model.classifier = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))

@@ -17,7 +17,7 @@ from jishi.models.inference import to
 
 ROWS = 32
 STEPS = 200
-STILL = 1e-6  # a state that varies less than this over the rows says nothing
+STILL = 1e-3  # a state that varies less than this share of the median says nothing: what it shows is rounding
 
 
 def refit(
@@ -32,7 +32,7 @@ def refit(
     batches = list(_states(model, linear, objective, processor, features))
     kept = torch.cat([batch["states"].flatten(0, -2) for batch in batches])
     mean, deviation = kept.mean(0), kept.std(0, correction=0)
-    scale = torch.where(deviation > STILL, 1 / deviation.clamp(min=STILL), 0.0)
+    scale = torch.where(deviation > STILL * deviation.median(), 1 / deviation, 0.0)
     new = nn.Linear(linear.in_features, linear.out_features)
     nn.init.zeros_(new.weight)
     nn.init.zeros_(new.bias)
