@@ -97,11 +97,10 @@ def test_the_title_classifier_is_trained_saved_reloaded_and_predicts(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.embedded
-@pytest.mark.parametrize(("name", "metric"), [("titles", "accuracy"), ("entities", "f1")])
-def test_a_recipe_as_it_stands_is_far_better_than_its_plain_rival(name, metric, tmp_path):
-    run = jishi.finetune(f"recipes/{name}.yaml", out=tmp_path / "run")
-    rival = run.evaluation["rivals"][run.baseline]["scores"][metric]
-    assert run.evaluation["scores"][metric]["value"] > rival["value"] + 0.3
+def test_the_title_classifier_as_it_stands_is_far_better_than_its_plain_rival(tmp_path):
+    run = jishi.finetune("recipes/titles.yaml", out=tmp_path / "run")
+    rival = run.evaluation["rivals"][run.baseline]["scores"]["accuracy"]
+    assert run.evaluation["scores"]["accuracy"]["value"] > rival["value"] + 0.3
 
 
 def test_the_entity_rows_are_what_their_script_writes(tmp_path):

@@ -80,7 +80,7 @@ class TrainSpec:
         None,
         "Fit the head once more at the end, by penalised regression on the final states; the number is the weight of a row "
         "against the penalty, as scikit-learn's C: 0.05 is a good start.",
-        "训练结束后在最终表示上用带惩罚的回归重新拟合任务头；数值为每行相对惩罚项的权重（即 scikit-learn 的 C），可从 0.05 开始。",
+        "训练结束后用带惩罚的回归在最终表示上重拟合任务头；数值为每行相对惩罚项的权重（同 scikit-learn 的 C），可从 0.05 开始。",
     )
     precision: Literal["auto", "fp32", "bf16"] = option(
         "auto",
