@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from jishi.core import registry
+from jishi.core.contracts import Objective
 from jishi.core.errors import TrainingError
+from jishi.models import load
+from jishi.models.spec import ModelSpec
+from jishi.training.loop import Loop
+from jishi.training.spec import TrainSpec
 from points import Net, Points, loop, rows, run, same, steps, weights
 
 PLAIN_SGD = {
@@ -293,3 +299,27 @@ def test_the_same_seed_gives_the_same_weights(tmp_path):
     other = hard(tmp_path / "c", seed=1)
     run(other)
     assert same(*found) and not same(found[0], weights(other.model))
+
+
+def test_the_head_is_refitted_where_it_is_asked_for(tmp_path):
+    """The event tells the loss before and after, and the weights at the end are the solver's, not the optimizer's."""
+    task = registry.get(Objective, "text-classification")
+    raw = [{"text": f"{'good' if i % 2 else 'bad'} {i}", "label": "a" if i % 2 else "b"} for i in range(16)]
+    rows = [task().parse(row) for row in raw]
+    spec = ModelSpec("text-cnn", size="nano")
+    base = load.base(spec)
+    processor = load.processor(spec, rows)
+    ready = task().initialize(rows, base)
+    ends = []
+    for strength in (None, 1.0):
+        torch.manual_seed(0)
+        model = load.model(spec, ready.head(), base, processor)
+        loop = Loop(
+            model, ready, processor, TrainSpec(max_steps=1, refit_head=strength, max_unknown=1.0),
+            train=rows, validation=None, head=["classifier"], learning_rate=1e-3, folder=tmp_path / str(strength), seed=0,
+        )  # fmt: skip
+        ends.append((list(loop.events())[-1].values, model.classifier.weight.detach().clone()))
+    (plain, trained), (told, refitted) = ends
+    assert "refit" not in plain
+    assert told["refit"]["loss_after"] < told["refit"]["loss_before"]
+    assert not torch.equal(trained, refitted)

@@ -19,6 +19,7 @@ from jishi.models.inference import to
 from jishi.training import checkpoint, guards, optimizer
 from jishi.training.batching import epoch_batches
 from jishi.training.features import Encoded
+from jishi.training.refit import refit
 from jishi.training.spec import TrainSpec
 from jishi.training.validate import validate
 
@@ -108,9 +109,11 @@ class Loop:
             return
         guards.check_moved(before, self.model, self.head)
         self._take_best()
-        yield Event(
-            "end", self.at.step, {"best": self.at.best, "best_step": self.at.best_step, "seconds": self.at.seconds}
-        )
+        facts: dict[str, Any] = {"best": self.at.best, "best_step": self.at.best_step, "seconds": self.at.seconds}
+        strength = self.spec.refit_head
+        if strength is not None:
+            facts["refit"] = refit(self.model, self.objective, self.processor, self.features, self.head, strength)
+        yield Event("end", self.at.step, facts)
 
     def _facts(self, resumed: Path | None, damaged: list[Path]) -> dict[str, Any]:
         parameters = list(self.model.parameters())
