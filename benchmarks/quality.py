@@ -59,7 +59,7 @@ def intents(rows: int | None, adapt: str, **train: Any) -> Case:
         "model": "minilm",
         "task": {"name": "text-classification", "max_length": 64},
         "adapt": adapt,
-        "train": {"batch_size": 32, "head_learning_rate": 1e-2, "validate_every": LAST_ONLY, **train},
+        "train": {"batch_size": 32, "validate_every": LAST_ONLY, **train},
         "data": {"validation_rows": 256},
     }
     return Case(f"banking77 {'10 a class' if rows else 'all'} {adapt}", "banking77", settings, rows)
@@ -71,24 +71,25 @@ def entities(data: str) -> Case:
     return Case(f"{data} full", data, {"model": {"name": "e5-small", "vocabulary": "corpus"}, "train": train})
 
 
-PROBE = {"epochs": 1, "refit_head": 0.05}  # a linear probe: the head is solved for, so that one pass is enough
-TUNED = {"learning_rate": 1e-4, "head_learning_rate": 3e-3, "refit_head": 0.05}
+PROBE = {"epochs": 0, "fit_head": "before"}  # a linear probe
 
 CASES = [
-    reviews(128, "full", epochs=8, **TUNED),
-    reviews(128, "lora", epochs=8, learning_rate=3e-3, refit_head=0.05),
+    reviews(32, "full", epochs=6, learning_rate=2e-5, fit_head="before"),
+    reviews(32, "frozen", **PROBE),
+    reviews(128, "full", epochs=4, learning_rate=2e-5, fit_head="before"),
+    reviews(128, "lora", epochs=4, learning_rate=5e-4, fit_head="before"),
     reviews(128, "frozen", **PROBE),
-    reviews(32, "full", epochs=12, **TUNED),
-    reviews(2000, "full", epochs=2, **TUNED),
-    intents(770, "full", epochs=15, learning_rate=2e-4),
-    intents(770, "lora", epochs=15, learning_rate=2e-3),
+    reviews(2000, "full", epochs=1, learning_rate=5e-5, fit_head="before"),
+    reviews(2000, "frozen", **PROBE),
+    intents(770, "full", epochs=6, learning_rate=1e-4, fit_head="before"),
+    intents(770, "lora", epochs=6, learning_rate=1e-3, fit_head="before"),
     intents(770, "frozen", **PROBE),
+    intents(None, "full", epochs=3, learning_rate=2e-4, fit_head="before"),
     intents(None, "frozen", **PROBE),
     entities("wnut17"),
     entities("uner_gsdsimp_zh"),
-    pictures("full", epochs=6, learning_rate=1e-3),
+    pictures("full", epochs=3, learning_rate=1e-3),
     pictures("frozen", **PROBE),
-    intents(None, "full", epochs=4, learning_rate=2e-4),
     reviews(None, "full", epochs=1, learning_rate=5e-5, head_learning_rate=1e-2),
 ]
 

@@ -38,11 +38,10 @@ def main() -> None:
             model={"name": "e5-small", "vocabulary": "corpus"},
             task={"name": "text-classification", "max_length": 128},
             train={
-                "epochs": 6,
+                "epochs": 4,
                 "batch_size": 16,
-                "learning_rate": 1e-4,
-                "head_learning_rate": 3e-3,
-                "refit_head": 0.05,
+                "learning_rate": 2e-5,
+                "fit_head": "before",
                 "validate_every": 10
                 ** 6,  # the last weights are taken: choosing among several would use up held-out labels
             },

@@ -47,6 +47,12 @@ def test_a_bare_value_fills_the_first_column():
     assert one.predict(["good movie"]) == one.predict([{"text": "good movie"}])
 
 
+def test_an_answer_to_a_text_that_was_cut_off_says_so():
+    whole, cut = predictor().predict(["good movie", "good " * 100])
+    assert "truncated" not in whole
+    assert cut["truncated"] is True
+
+
 def test_answers_are_the_softmax_of_the_models_own_logits():
     one = predictor(temperature=2.0)
     with torch.no_grad():

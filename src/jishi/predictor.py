@@ -71,8 +71,10 @@ class Predictor:
             return self.task.encode(self.task.parse(row, training=False), self.processor)
 
     def answer(self, features: Sequence[Features]) -> list[Prediction]:
-        """The predictions of encoded rows, in their order."""
-        return self._decode(self._forward(features), features)
+        """The predictions of encoded rows, in their order; "truncated" is true where the end of a text was not read."""
+        predictions = self._decode(self._forward(features), features)
+        cut = [{"truncated": True} if row.get("truncated") else {} for row in features]
+        return [{**prediction, **mark} for prediction, mark in zip(predictions, cut, strict=True)]
 
     def predict(self, raw_rows: Iterable[Any]) -> list[Prediction]:
         """The predictions of raw rows, in their order. Raises RowError for a row that is not fit for the task."""

@@ -14,6 +14,8 @@ from rich.text import Text
 
 from jishi.core.i18n import text
 
+SHOWN = 200  # characters of an input that is repeated beside its answer
+
 console = Console(highlight=False)
 notices = Console(highlight=False, stderr=True)  # what is for the reader, not for the program that reads the output
 
@@ -128,9 +130,9 @@ def evaluation(value: Mapping[str, Any]) -> None:
 
 
 def predictions(value: Sequence[Mapping[str, Any]]) -> None:
-    """One line an answer."""
+    """One line an answer; a long input is shown by its beginning."""
     for answer in value:
-        shown = {key: given for key, given in answer.items() if key != "scores"}
+        shown = {key: _beginning(given) for key, given in answer.items() if key != "scores"}
         console.print(json.dumps(shown, ensure_ascii=False), markup=False, soft_wrap=True)
 
 
@@ -160,6 +162,12 @@ def pairs(values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         table.add_row(Text(str(name), style="dim"), Text(str(value)))
     console.print(table)
+
+
+def _beginning(given: Any) -> Any:
+    if isinstance(given, Mapping):
+        return {key: _beginning(value) for key, value in given.items()}
+    return f"{given[:SHOWN]}…" if isinstance(given, str) and len(given) > SHOWN else given
 
 
 def _interval(score: Mapping[str, Any] | None) -> str:

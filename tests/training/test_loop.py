@@ -301,8 +301,8 @@ def test_the_same_seed_gives_the_same_weights(tmp_path):
     assert same(*found) and not same(found[0], weights(other.model))
 
 
-def test_the_head_is_refitted_where_it_is_asked_for(tmp_path):
-    """The event tells the loss before and after, and the weights at the end are the solver's, not the optimizer's."""
+def reviews(folder, **settings):
+    """A loop over 16 short texts whose first word tells the label."""
     task = registry.get(Objective, "text-classification")
     raw = [{"text": f"{'good' if i % 2 else 'bad'} {i}", "label": "a" if i % 2 else "b"} for i in range(16)]
     rows = [task().parse(row) for row in raw]
@@ -310,16 +310,37 @@ def test_the_head_is_refitted_where_it_is_asked_for(tmp_path):
     base = load.base(spec)
     processor = load.processor(spec, rows)
     ready = task().initialize(rows, base)
-    ends = []
-    for strength in (None, 1.0):
-        torch.manual_seed(0)
-        model = load.model(spec, ready.head(), base, processor)
-        loop = Loop(
-            model, ready, processor, TrainSpec(max_steps=1, refit_head=strength, max_unknown=1.0),
-            train=rows, validation=None, head=["classifier"], learning_rate=1e-3, folder=tmp_path / str(strength), seed=0,
-        )  # fmt: skip
-        ends.append((list(loop.events())[-1].values, model.classifier.weight.detach().clone()))
-    (plain, trained), (told, refitted) = ends
-    assert "refit" not in plain
-    assert told["refit"]["loss_after"] < told["refit"]["loss_before"]
-    assert not torch.equal(trained, refitted)
+    torch.manual_seed(0)
+    return Loop(
+        load.model(spec, ready.head(), base, processor), ready, processor, TrainSpec(**settings, max_unknown=1.0),
+        train=rows, validation=None, head=["classifier"], learning_rate=1e-3, folder=folder, seed=0,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("when", "place"), [("before", 1), ("after", -2)])
+def test_the_head_is_fitted_before_or_after_the_rest(when, place, tmp_path):
+    """The event tells the loss before and after; fitted last, the head's weights are the solver's, not the optimizer's."""
+    plain, fitted = reviews(tmp_path / "a", max_steps=1), reviews(tmp_path / "b", max_steps=1, fit_head=when)
+    assert "head" not in [event.kind for event in plain.events()]
+    events = list(fitted.events())
+    assert [event.kind for event in events].count("head") == 1 and events[place].kind == "head"
+    assert events[place].values["loss_after"] < events[place].values["loss_before"]
+    assert not torch.equal(plain.model.classifier.weight, fitted.model.classifier.weight)
+
+
+def test_a_run_that_goes_on_does_not_fit_the_head_again(tmp_path):
+    run(reviews(tmp_path, max_steps=1, fit_head="before"))
+    kinds = [event.kind for event in reviews(tmp_path, max_steps=2, fit_head="before").events()]
+    assert "step" in kinds and "head" not in kinds
+
+
+def test_no_epoch_and_a_fitted_head_is_a_linear_probe(tmp_path):
+    probe = reviews(tmp_path, epochs=0, fit_head="before")
+    before = weights(probe.model)
+    events = list(probe.events())
+    assert [event.kind for event in events] == ["start", "head", "end"]
+    moved = {name for name, value in weights(probe.model).items() if not torch.equal(value, before[name])}
+    assert moved == {"classifier.weight", "classifier.bias"}
+    with pytest.raises(TrainingError) as raised:
+        reviews(tmp_path / "b", epochs=0)
+    assert raised.value.code == "training.no-steps"

@@ -11,6 +11,9 @@ from typing import Any
 import torch
 
 from jishi.lifecycle.finetune import FinetuneSpec, resident_bytes, start
+from jishi.models.inference import to
+from jishi.training.fit_head import ROWS
+from jishi.training.loop import Loop
 
 TIMED_STEPS = 4  # the first warms up
 
@@ -19,9 +22,11 @@ def plan(wanted: FinetuneSpec) -> dict[str, Any]:
     """Rows, tokens, parameters, optimizer steps, seconds of training and peak memory in bytes."""
     with tempfile.TemporaryDirectory() as folder:
         torch.manual_seed(wanted.seed)
-        begun = start(replace(wanted, out=folder, train=replace(wanted.train, max_steps=None)), Path(folder))
+        train = wanted.train
+        timed = replace(train, max_steps=None, fit_head=None, epochs=train.epochs or 1.0)
+        begun = start(replace(wanted, out=folder, train=timed), Path(folder))
         loop = begun.loop
-        steps = min(loop.steps, wanted.train.max_steps or loop.steps)
+        steps = min(loop.steps, train.max_steps or loop.steps) if train.epochs else 0
         tokens = sum(loop.features.lengths)
         spent: list[float] = []
         clock = time.monotonic()
@@ -31,7 +36,8 @@ def plan(wanted: FinetuneSpec) -> dict[str, Any]:
                 clock = time.monotonic()
                 if len(spent) == TIMED_STEPS:
                     break
-        whole = statistics.median(spent[1:] or spent) * tokens * wanted.train.epochs  # where no step is left out
+        whole = statistics.median(spent[1:] or spent) * tokens * train.epochs  # where no step is left out
+        seconds = whole * steps / loop.steps + (_pass_seconds(loop) if train.fit_head else 0.0)
         parameters = list(loop.model.parameters())
         return {
             "rows": len(loop.features),
@@ -42,6 +48,19 @@ def plan(wanted: FinetuneSpec) -> dict[str, Any]:
             "trainable_parameters": sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
             "steps": steps,
             "precision": loop.precision,
-            "seconds": whole * steps / loop.steps,
+            "seconds": seconds,
             "memory": resident_bytes(),
         }
+
+
+def _pass_seconds(loop: Loop) -> float:
+    """One pass over the training rows without gradients, from a batch of rows of middling length."""
+    order = sorted(range(len(loop.features)), key=lambda index: loop.features.lengths[index])
+    middle = len(order) // 2
+    rows = [loop.features[index] for index in order[max(0, middle - ROWS // 2) : middle + ROWS // 2 + 1]]
+    batch = to(loop.objective.collate(rows, loop.processor), loop.device)
+    clock = time.monotonic()
+    with torch.inference_mode():
+        loop.objective.loss(loop.model, batch)
+    spent = time.monotonic() - clock
+    return spent * sum(loop.features.lengths) / sum(row["length"] for row in rows)

@@ -81,7 +81,8 @@ def prune(folder: Path, keep: set[Path]) -> None:
 
 def _weights(model: Any) -> dict[str, torch.Tensor]:
     learning = {name: value.data for name, value in model.named_parameters() if value.requires_grad}
-    return {**learning, **{name: value for name, value in model.named_buffers() if value.numel()}}
+    state = {**learning, **{name: value for name, value in model.named_buffers() if value.numel()}}
+    return {name: value.contiguous() for name, value in state.items()}
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> tuple[dict[str, torch.Tensor], list[dict[str, Any]]]:

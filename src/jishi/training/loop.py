@@ -19,14 +19,14 @@ from jishi.models.inference import to
 from jishi.training import checkpoint, guards, optimizer
 from jishi.training.batching import epoch_batches
 from jishi.training.features import Encoded
-from jishi.training.refit import refit
+from jishi.training.fit_head import fit_head
 from jishi.training.spec import TrainSpec
 from jishi.training.validate import validate
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened: "start", "step", "validation", "checkpoint", "interrupted" or "end"."""
+    """Something that happened: "start", "head", "step", "validation", "checkpoint", "interrupted" or "end"."""
 
     kind: str
     step: int
@@ -77,10 +77,13 @@ class Loop:
         self.held_out = (
             Encoded(objective, validation, processor) if validation is not None and len(validation) else None
         )
-        self.model.to(self.device)
+        # For pictures, channels last is the order in memory that convolutions read fastest; other weights have no such order.
+        self.model.to(self.device, memory_format=torch.channels_last)
         self.optimizer = optimizer.build(model, head, spec, spec.learning_rate or learning_rate)
         self.precision = precision() if spec.precision == "auto" else spec.precision
         self.steps = self._count_steps()
+        if not self.steps and not spec.fit_head:
+            raise TrainingError("training.no-steps")
         self.at = Progress(threads=spec.threads or free_cores())
 
     def events(self, *, resume: bool = True) -> Iterator[Event]:
@@ -93,6 +96,8 @@ class Loop:
         torch.set_num_threads(self.at.threads)
         yield Event("start", self.at.step, self._facts(resumed, damaged))
         started = time.monotonic() - self.at.seconds
+        if self.spec.fit_head == "before" and not self.at.step:
+            yield self._fit_head()
         self.model.train()
         while self._goes_on():
             windows = self._windows(self.at.epoch)
@@ -109,11 +114,18 @@ class Loop:
             return
         guards.check_moved(before, self.model, self.head)
         self._take_best()
-        facts: dict[str, Any] = {"best": self.at.best, "best_step": self.at.best_step, "seconds": self.at.seconds}
-        strength = self.spec.refit_head
-        if strength is not None:
-            facts["refit"] = refit(self.model, self.objective, self.processor, self.features, self.head, strength)
+        if self.spec.fit_head == "after":
+            yield self._fit_head()
+        self.at.seconds = time.monotonic() - started
+        facts = {"best": self.at.best, "best_step": self.at.best_step, "seconds": self.at.seconds}
         yield Event("end", self.at.step, facts)
+
+    def _fit_head(self) -> Event:
+        strength = self.spec.head_strength
+        found = fit_head(
+            self.model, self.objective, self.processor, self.features, self.head, strength=strength, seed=self.seed
+        )
+        return Event("head", self.at.step, found)
 
     def _facts(self, resumed: Path | None, damaged: list[Path]) -> dict[str, Any]:
         parameters = list(self.model.parameters())

@@ -12,8 +12,11 @@ from jishi.core.contracts import option
 class TrainSpec:
     """The settings of one training run; the names transformers' TrainingArguments gives them are accepted too."""
 
-    epochs: Annotated[float, Gt(0)] = option(
-        3.0, "Passes over the training rows.", "训练数据的遍历次数。", aliases=("num_train_epochs",)
+    epochs: Annotated[float, Ge(0)] = option(
+        3.0,
+        "Passes over the training rows; 0 with fit_head alone.",
+        "训练数据的遍历次数；仅与 fit_head 同用时可为 0。",
+        aliases=("num_train_epochs",),
     )
     max_steps: Annotated[int, Ge(1)] | None = option(
         None, "Stop after this many optimizer steps, whatever the epochs say.", "优化器步数上限，优先于 epochs。"
@@ -76,11 +79,17 @@ class TrainSpec:
         "两次检查点之间的步数；省略时与验证同步。",
         aliases=("save_steps",),
     )
-    refit_head: Annotated[float, Gt(0)] | None = option(
+    fit_head: Literal["before", "after"] | None = option(
         None,
-        "Fit the head once more at the end, by penalised regression on the final states; the number is the weight of a row "
-        "against the penalty, as scikit-learn's C: 0.05 is a good start.",
-        "训练结束后用带惩罚的回归在最终表示上重拟合任务头；数值为每行相对惩罚项的权重（同 scikit-learn 的 C），可从 0.05 开始。",
+        "Fit the head by penalised regression on the states, before the rest learns (linear probing, then fine-tuning: "
+        "arXiv:2202.10054) or after it; with epochs=0 this alone is done: a linear probe.",
+        "用带惩罚的回归在表示上拟合任务头：在其余权重学习之前（先线性探测再微调，arXiv:2202.10054）或之后；"
+        "epochs=0 时只做这一步，即线性探测。",
+    )
+    head_strength: Annotated[float, Gt(0)] | None = option(
+        None,
+        "Weight of a row against that penalty (scikit-learn's C); left out, chosen by cross-validation on the training rows.",
+        "每行相对惩罚项的权重（同 scikit-learn 的 C）；省略时在训练数据上交叉验证选取。",
     )
     precision: Literal["auto", "fp32", "bf16"] = option(
         "auto",

@@ -1,0 +1,170 @@
+"""Fit the head alone, on the states of a backbone that holds still: a convex problem, solved to its end with a ridge penalty.
+
+Before the rest learns it spares the backbone a fresh head's large wrong gradients (linear probing, then fine-tuning:
+arXiv:2202.10054); after it, it puts right what gradient steps overfit or stopped short of (the last step of SetFit,
+arXiv:2209.11055); and alone, without any gradient step, it is a linear probe.
+"""
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import nn
+
+from jishi.core.contracts import Batch, Features, Objective
+from jishi.core.errors import TrainingError
+from jishi.models.inference import to
+
+ROWS = 32
+STEPS = 200
+STILL = 1e-3  # a state that varies less than this share of the median says nothing: what it shows is rounding
+STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0)
+FOLDS = 5
+FOLD_STEPS = 50  # a solution starts from that of the strength before, so that it has not far to go
+CROSS_ROWS = 2000  # rows the strength is chosen on: what a row weighs hardly depends on how many there are
+
+
+def fit_head(
+    model: Any,
+    objective: Objective,
+    processor: Any,
+    features: Sequence[Features],
+    head: Sequence[str],
+    *,
+    strength: float | None = None,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Replace the head's weights by those of least loss plus penalty; `loss_before` and `loss_after` are the means.
+
+    `strength` weighs the loss of one row against half the squared norm of the head on standardised states (scikit-learn's C);
+    without it, cross-validation chooses. Raises TrainingError where the head is more than one linear layer.
+    """
+    linear = _linear(model, head)
+    batches = list(_states(model, linear, objective, processor, features))
+    kept = torch.cat([batch["states"].flatten(0, -2) for batch in batches])
+    mean, deviation = kept.mean(0), kept.std(0, correction=0)
+    scale = torch.where(deviation > STILL * deviation.median(), 1 / deviation, 0.0)
+    with torch.no_grad():
+        before = float(_loss(objective, _Head(linear), batches))
+    for batch in batches:
+        batch["states"] = (batch["states"] - mean) * scale
+    strength = strength or choose_strength(objective, linear, batches, seed)
+    new = _zeros(linear)
+    after = _solve(objective, new, batches, strength, STEPS)
+    with torch.no_grad():
+        linear.weight.copy_(new.weight * scale)
+        linear.bias.copy_(new.bias - (new.weight * scale) @ mean)
+    return {"strength": strength, "loss_before": before, "loss_after": after}
+
+
+def choose_strength(objective: Objective, linear: nn.Linear, batches: Sequence[Batch], seed: int) -> float:
+    """The strongest penalty whose held-out loss is within one standard error of the least (Breiman et al. 1984)."""
+    count = min(FOLDS, sum(len(batch["states"]) for batch in batches))
+    folds = _folds(batches, count, seed)
+    losses = torch.zeros(count, len(STRENGTHS))
+    for fold in range(count):
+        learnt = _pick(batches, [(ids >= 0) & (ids != fold) for ids in folds])
+        held_out = _pick(batches, [ids == fold for ids in folds])
+        head = _zeros(linear)
+        for place, strength in enumerate(STRENGTHS):
+            _solve(objective, head, learnt, strength, FOLD_STEPS)
+            with torch.no_grad():
+                losses[fold, place] = _loss(objective, _Head(head), held_out)
+    mean = losses.mean(0)
+    best = int(mean.argmin())
+    error = losses[:, best].std() / count**0.5
+    return STRENGTHS[int((mean <= mean[best] + error).nonzero()[0])]
+
+
+class _Head(nn.Module):
+    """The head alone, answering as a whole model does."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.linear = linear
+
+    def forward(self, states: torch.Tensor) -> SimpleNamespace:
+        return SimpleNamespace(logits=self.linear(states))
+
+
+def _linear(model: Any, head: Sequence[str]) -> nn.Linear:
+    """The one linear layer that is the head, also where an adaptation has wrapped it."""
+    found = [
+        module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and any(f".{part}." in f".{name}." for part in head)
+        and any(parameter.requires_grad for parameter in module.parameters())
+    ]  # fmt: skip
+    if len(found) != 1:
+        raise TrainingError("training.no-linear-head", given=", ".join(head) or type(model).__name__)
+    return found[0]
+
+
+def _zeros(linear: nn.Linear) -> nn.Linear:
+    new = nn.Linear(linear.in_features, linear.out_features)
+    nn.init.zeros_(new.weight)
+    nn.init.zeros_(new.bias)
+    return new
+
+
+def _states(model: Any, linear: nn.Linear, objective: Objective, processor: Any, features: Sequence[Features]) -> Any:
+    """Batches of what the head reads, {"states": (B, …, D), "labels"}, each computed once."""
+    seen: list[torch.Tensor] = []
+    hook = linear.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach().float().cpu()))
+    training = model.training
+    model.eval()
+    try:
+        order = sorted(range(len(features)), key=lambda index: features[index]["length"])
+        for start in range(0, len(order), ROWS):
+            batch = objective.collate([features[index] for index in order[start : start + ROWS]], processor)
+            with torch.inference_mode():
+                objective.loss(model, to(batch, model.device))
+            yield {"states": seen.pop().clone(), "labels": batch["labels"]}
+    finally:
+        hook.remove()
+        model.train(training)
+
+
+def _folds(batches: Sequence[Batch], count: int, seed: int) -> list[torch.Tensor]:
+    """For each row of each batch its fold, −1 for rows beyond CROSS_ROWS; folds are alike in their labels."""
+    sizes = [len(batch["states"]) for batch in batches]
+    order = torch.randperm(sum(sizes), generator=torch.Generator().manual_seed(seed))[:CROSS_ROWS]
+    labels = [batch["labels"] for batch in batches]
+    if labels[0].dim() == 1:
+        order = order[torch.cat(labels)[order].argsort(stable=True)]
+    folds = torch.full((sum(sizes),), -1)
+    folds[order] = torch.arange(len(order)) % count
+    return list(folds.split(sizes))
+
+
+def _pick(batches: Sequence[Batch], masks: Sequence[torch.Tensor]) -> list[Batch]:
+    """The rows of the masks; batches that have none are left out."""
+    return [
+        {name: value[mask] for name, value in batch.items()}
+        for batch, mask in zip(batches, masks, strict=True)
+        if mask.any()
+    ]
+
+
+def _loss(objective: Objective, head: _Head, batches: Sequence[Batch]) -> Any:
+    """The mean loss over all rows."""
+    sizes = [len(batch["states"]) for batch in batches]
+    losses = [objective.loss(head, batch).value * size for batch, size in zip(batches, sizes, strict=True)]
+    return sum(losses) / sum(sizes)
+
+
+def _solve(objective: Objective, linear: nn.Linear, batches: Sequence[Batch], strength: float, steps: int) -> float:
+    """Minimise loss and penalty (L-BFGS) from where the layer stands; the final mean loss."""
+    head, weight = _Head(linear), strength * sum(len(batch["states"]) for batch in batches)
+    solver = torch.optim.LBFGS(head.parameters(), max_iter=steps, line_search_fn="strong_wolfe", tolerance_change=1e-7)
+
+    def cost() -> torch.Tensor:
+        solver.zero_grad()
+        value = _loss(objective, head, batches) + linear.weight.square().sum() / (2 * weight)
+        value.backward()
+        return value
+
+    solver.step(cost)
+    with torch.no_grad():
+        return float(_loss(objective, head, batches))
