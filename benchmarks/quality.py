@@ -44,7 +44,7 @@ def pictures(adapt: str, **train: Any) -> Case:
 def reviews(rows: int | None, adapt: str, **train: Any) -> Case:
     """Chinese shopping reviews with e5-small; 256 more labelled rows fit the temperature."""
     settings = {
-        "model": {"name": "e5-small", "vocabulary": "corpus"},
+        "model": {"name": "e5-small", "vocabulary": "scripts"},
         "task": {"name": "text-classification", "max_length": 128 if rows and rows <= 128 else 64},
         "adapt": adapt,
         "train": {"batch_size": 16, "validate_every": LAST_ONLY, **train},
@@ -68,7 +68,7 @@ def intents(rows: int | None, adapt: str, **train: Any) -> Case:
 def entities(data: str) -> Case:
     """Named entities with e5-small, judged on the whole official test set."""
     train = {"epochs": 3, "batch_size": 16, "learning_rate": 1e-4, "validate_every": LAST_ONLY}
-    return Case(f"{data} full", data, {"model": {"name": "e5-small", "vocabulary": "corpus"}, "train": train})
+    return Case(f"{data} full", data, {"model": {"name": "e5-small", "vocabulary": "scripts"}, "train": train})
 
 
 PROBE = {"epochs": 0, "fit_head": "before"}  # a linear probe

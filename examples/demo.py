@@ -35,7 +35,7 @@ def main() -> None:
     with stage("fine-tune"), terminal.Training() as training:
         run = jishi.finetune(
             data={"train": str(reviews), "train_rows": LABELS},
-            model={"name": "e5-small", "vocabulary": "corpus"},
+            model={"name": "e5-small", "vocabulary": "scripts"},
             task={"name": "text-classification", "max_length": 128},
             train={
                 "epochs": 4,

@@ -3,11 +3,13 @@
 MAIN is a spec file (.yaml) or the verb's main value; `a.b=c` sets any field. Exit code 0 done, 1 failed, 2 not understood.
 """
 
+import errno
 import json
 import os
 import shlex
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -247,4 +249,6 @@ def _known(error: Exception) -> JishiError:
 
         for problem in environment.unusable():
             return problem
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return JishiError("cli.disk-full", path=error.filename or Path.cwd())
     return JishiError("cli.unexpected", kind=type(error).__name__, reason=" ".join(str(error).split()))

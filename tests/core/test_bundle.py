@@ -1,4 +1,7 @@
+import errno
+
 import pytest
+from safetensors import SafetensorError
 
 from jishi.core import bundle, registry, spec
 from jishi.core.contracts import Adaptation, Task
@@ -40,6 +43,25 @@ def test_what_is_written_is_read_back(tmp_path):
     assert sorted(file.name for file in (tmp_path / "bundle").iterdir()) == [
         "MANIFEST.json", "README.md", "jishi.json", "model.safetensors", "probes.jsonl", "tokenizer.json",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [OSError(errno.ENOSPC, "No space left on device"), SafetensorError("No space left on device (os error 28)")],
+)
+def test_a_full_disk_is_told_and_leaves_what_was_there(tmp_path, fault, monkeypatch):
+    """The tensors are written by safetensors, which has an error of its own; all else by Python."""
+    before = written(tmp_path / "bundle").fingerprint
+
+    def full(*_, **__):
+        raise fault
+
+    monkeypatch.setattr(Saved, "save_pretrained", full)
+    with pytest.raises(BundleError, match="No space left") as raised:
+        written(tmp_path / "bundle")
+    assert raised.value.code == "core.bundle-not-written"
+    assert bundle.read(tmp_path / "bundle").fingerprint == before
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
 
 
 def test_the_task_comes_back_with_its_labels(tmp_path):

@@ -1,17 +1,23 @@
 """The report of a predictor, on tables whose every number is known."""
 
+import base64
+import io
 import json
 import time
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.stats import binomtest
 
+from jishi.core import registry
+from jishi.core.contracts import Task
 from jishi.core.errors import DataError, UsageError
 from jishi.evaluation import _slices
 from jishi.evaluation._cases import shorten
 from jishi.evaluation._slices import _split
 from jishi.evaluation.task_score import TaskScore
+from jishi.lifecycle import report
 
 
 class Table:
@@ -107,6 +113,19 @@ def test_long_inputs_are_cut_and_bytes_are_counted(naming):
     case = TaskScore().evaluate(Table(naming(), [answer("b")]), rows)["bad_cases"][0]
     assert len(case["input"]["text"]) == 300
     assert shorten({"image": b"12345"}) == {"image": "<5 bytes>"}
+
+
+def test_a_picture_among_the_mistakes_is_shown_small(tmp_path):
+    Image.new("RGB", (640, 320), "red").save(tmp_path / "red.png")
+    task = registry.get(Task, "image-classification")(labels=("a", "b"))
+    rows = [{"image": str(tmp_path / "red.png"), "label": "a"}]
+    found = TaskScore().evaluate(Table(task, [answer("b")]), rows)
+    case = found["bad_cases"][0]
+    head, _, data = case["previews"]["image"].partition(",")
+    assert head == "data:image/jpeg;base64"
+    with Image.open(io.BytesIO(base64.b64decode(data))) as small:
+        assert small.size == (160, 80) and small.getpixel((80, 40))[0] > 240
+    assert f'src="{case["previews"]["image"]}"' in report.html({"evaluation": found})
 
 
 def test_the_worst_slice_is_named(naming):

@@ -1,5 +1,6 @@
 """Whatever is wrong with what a command is given: one sentence with its cure, in both languages, and nothing left behind."""
 
+import errno
 import json
 import shutil
 import socket
@@ -180,3 +181,12 @@ def test_what_nobody_foresaw_is_one_sentence_too(monkeypatch, trained):
     assert code == "cli.unexpected" and "ZeroDivisionError: something went wrong" in sentence and "--debug" in sentence
     result = CliRunner().invoke(app, ["predict", str(trained[0] / "bundle"), "好", "--debug"])
     assert isinstance(result.exception, ZeroDivisionError)
+
+
+def test_a_full_disk_is_one_sentence(monkeypatch, tmp_path):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "out"))
+
+    monkeypatch.setattr("jishi.api.prepare", full)
+    code, sentence = refusal("prepare", "data=rows.csv", "out=out")
+    assert code == "cli.disk-full" and str(tmp_path / "out") in sentence

@@ -83,3 +83,15 @@ def test_a_vocabulary_of_merges_is_refused() -> None:
     inner = Tokenizer(models.BPE({"a": 0, "b": 1, "ab": 2}, [("a", "b")]))
     with pytest.raises(ModelError, match="vocabulary=full"):
         prune.tokenizer(PreTrainedTokenizerFast(tokenizer_object=inner, unk_token="a"), ["ab"])
+
+
+def test_with_scripts_new_text_in_the_main_scripts_is_read_as_before() -> None:
+    """Latin is one letter in thirty-one of this corpus: beside the pieces it uses, only its single letters stay."""
+    full = unigram(**dict.fromkeys(("很", "好", "用", "很好", "好用", "ab", "abc", "a", "b", "c"), -1.0))
+    corpus = ["很好用" * 20 + "ab"]
+    cut = prune.tokenizer(full, corpus, prefix="a" * 60, scripts=True)
+    assert {"很", "好", "用", "很好", "好用", "ab", "a", "b", "c"} <= set(cut.get_vocab())
+    assert "abc" not in cut.get_vocab()
+    assert cut.tokenize("好用") == full.tokenize("好用") == ["▁", "好用"]
+    smallest = prune.tokenizer(full, ["很好" * 8])
+    assert "好用" not in smallest.get_vocab()

@@ -40,6 +40,16 @@ def test_a_loss_that_is_no_number_stops_training_at_once(loss):
     assert code(guards.check_loss, [0.5, loss], 2) == "training.loss-not-finite"
 
 
+@pytest.mark.parametrize("norm", [math.nan, math.inf])
+def test_a_gradient_that_is_no_number_stops_training_before_the_step(norm, tmp_path):
+    assert code(guards.check_gradient, norm, 2) == "training.gradient-not-finite"
+    model = Net()
+    before = guards.fingerprint(model)
+    next(model.parameters()).register_hook(lambda gradient: gradient * norm)
+    assert code(run, loop(tmp_path, rows(8), model=model)) == "training.gradient-not-finite"
+    assert all(torch.equal(value, before[name]) for name, value in model.named_parameters())
+
+
 def test_a_loss_of_zero_three_times_stops_training():
     assert code(guards.check_loss, [0.5, 0.0, 0.0, 0.0], 4) == "training.loss-zero"
     guards.check_loss([0.5, 0.0, 0.0], 3)

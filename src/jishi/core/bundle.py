@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from safetensors import SafetensorError
+
 from jishi.core import manifest, publish, spec
 from jishi.core.contracts import Adaptation, Objective, Task
 from jishi.core.document import Document
@@ -57,14 +59,21 @@ class Bundle:
 def write(
     path: Path, *, model: Any, processor: Any, record: Mapping[str, Any], probes: Sequence[Mapping[str, Any]], card: str
 ) -> Bundle:
-    """Write a bundle whole or not at all, and read it back verified. `record["task"]` is the dumped task."""
-    with publish.folder(path) as folder:
-        model.save_pretrained(folder, safe_serialization=True)
-        processor.save_pretrained(folder)
-        (folder / RECORD).write_text(_json({"format": FORMAT, **record}) + "\n", encoding="utf-8")
-        (folder / PROBES).write_text("".join(_line(probe) + "\n" for probe in probes), encoding="utf-8")
-        (folder / CARD).write_text(card, encoding="utf-8")
-        manifest.seal(folder)
+    """Write a bundle whole or not at all, and read it back verified. `record["task"]` is the dumped task.
+
+    Raises BundleError where the disk does not take it; nothing is left behind then.
+    """
+    try:
+        with publish.folder(path) as folder:
+            model.save_pretrained(folder, safe_serialization=True)
+            processor.save_pretrained(folder)
+            (folder / RECORD).write_text(_json({"format": FORMAT, **record}) + "\n", encoding="utf-8")
+            (folder / PROBES).write_text("".join(_line(probe) + "\n" for probe in probes), encoding="utf-8")
+            (folder / CARD).write_text(card, encoding="utf-8")
+            manifest.seal(folder)
+    except (OSError, SafetensorError) as error:  # a full disk is the one or the other
+        reason = getattr(error, "strerror", None) or error
+        raise BundleError("core.bundle-not-written", path=path, reason=reason) from error
     return read(path)
 
 

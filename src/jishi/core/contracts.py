@@ -85,6 +85,10 @@ class Modality(ABC):
     def statistics(self, raw: Any) -> dict[str, float | str]:
         """Facts that slices and drift are made of (length, script; width, height, brightness)."""
 
+    def preview(self, value: Any) -> str | None:  # noqa: ARG002
+        """A small picture of a row's value as a data URL, for reports; None where the value itself can be read."""
+        return None
+
 
 class Objective(ABC):
     """What training minimises. `targets` lists alternative sets of target columns; () where none is needed."""

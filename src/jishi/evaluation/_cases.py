@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from jishi.core.contracts import Prediction, Row, Task
+from jishi.core import registry
+from jishi.core.contracts import Modality, Prediction, Row, Task
 
 CHARACTERS = 300  # of a text shown
 LABELS = 3  # of a distribution shown
@@ -24,6 +25,7 @@ def surest(
             "input": {
                 column: shorten(rows[index][column]) for column in task.columns if rows[index].get(column) is not None
             },
+            "previews": previews(task, rows[index]),
             "reference": {column: shorten(rows[index][column]) for column in sorted(targets & rows[index].keys())},
             "prediction": shorten(_top(answers[index])),
             "confidence": confidence(answers[index]),
@@ -32,6 +34,13 @@ def surest(
         for index in np.argsort(-weight, kind="stable")[:count]
         if credits[index] < 1
     ]
+
+
+def previews(task: Task, row: Row) -> dict[str, str]:
+    """Small pictures of the inputs that can't be read as text, as data URLs."""
+    kinds = {name: registry.get(Modality, kind.rstrip("?"))() for name, kind in task.columns.items()}
+    found = {name: kind.preview(row[name]) for name, kind in kinds.items() if row.get(name) is not None}
+    return {name: url for name, url in found.items() if url}
 
 
 def confidence(answer: Prediction) -> float | None:

@@ -1,5 +1,6 @@
 """Pictures: any common file as upright RGB, its size known before a pixel is decoded."""
 
+import base64
 import io
 import struct
 import zlib
@@ -15,6 +16,7 @@ from jishi.core.contracts import Modality, option
 from jishi.core.errors import RowError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+PREVIEW_SIDE = 160
 _UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 
 
@@ -113,6 +115,14 @@ class Image(Modality):
             "contrast": float(grey.std()),
             "shape": "square" if 0.95 < ratio < 1.05 else "wide" if ratio > 1 else "tall",
         }
+
+    def preview(self, value: Any) -> str:
+        """A JPEG of at most 160 pixels a side."""
+        small = self.read(value)
+        small.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
+        stream = io.BytesIO()
+        small.save(stream, "JPEG", quality=80)
+        return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
 def _deep(picture: Pillow.Image) -> Pillow.Image:

@@ -51,22 +51,22 @@ def learns_processor(spec: ModelSpec) -> bool:
     origin = locate(spec)
     if isinstance(origin, scratch.Design):
         return origin.learns
-    return spec.vocabulary == "corpus" and folder.has_tokenizer(origin)
+    return spec.vocabulary != "full" and folder.has_tokenizer(origin)
 
 
 def processor(spec: ModelSpec, rows: Iterable[Row] | None = None) -> Any:
     """The tokenizer or image processor.
 
     `rows` are the training rows (canonical): a text design trained from scratch learns its vocabulary from them, and
-    `vocabulary: corpus` keeps what they use. Raises ModelError.
+    `vocabulary` cuts one down to them. Raises ModelError.
     """
     origin = locate(spec)
     if isinstance(origin, scratch.Design):
         return origin.processor(spec.name, rows)
     found = checkpoint.processor(origin)
     if rows is not None and learns_processor(spec):
-        prefix = base(spec).prefix
-        return prune.tokenizer(found, (prefix + text for text in tokenizer.texts(rows)))
+        whole = spec.vocabulary == "scripts"
+        return prune.tokenizer(found, tokenizer.texts(rows), prefix=base(spec).prefix, scripts=whole)
     return found
 
 

@@ -1,12 +1,15 @@
 """Cut a vocabulary down to what a corpus uses: the embedding table is most of a small multilingual model.
 
 Kept are the special tokens, every piece the full tokenizer gives for the corpus, and the single characters of the scripts
-the corpus is written in, so that new text of the same language stays known. On the corpus itself nothing changes.
+the corpus is written in, so that new text of the same language stays known. On the corpus itself nothing changes; words it
+lacks are read letter by letter, which costs accuracy where the corpus is small. With `scripts` every piece of its main scripts
+is kept, and new text in them is read as before.
 """
 
 import json
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator
 from functools import cache
 from itertools import islice
 from typing import Any
@@ -16,8 +19,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from jishi.core.errors import ModelError
 
+MAIN = 0.05  # share of the corpus's letters from which a script is a main one
 WORD_STARTS = "▁"  # how Unigram marks the beginning of a word
 BATCH = 1000
+CATEGORY = 2  # letters in the name of a Unicode category ("Po"); the names of scripts have more
 
 
 def prune(model: PreTrainedModel, full: Any, texts: Iterable[str]) -> tuple[PreTrainedModel, Any]:
@@ -27,12 +32,15 @@ def prune(model: PreTrainedModel, full: Any, texts: Iterable[str]) -> tuple[PreT
     return model, cut
 
 
-def tokenizer(full: Any, texts: Iterable[str]) -> PreTrainedTokenizerFast:
-    """The tokenizer cut down to the texts. Raises ModelError for kinds whose pieces hang on one another (BPE)."""
+def tokenizer(full: Any, texts: Iterable[str], *, prefix: str = "", scripts: bool = False) -> PreTrainedTokenizerFast:
+    """The tokenizer cut down to the texts, and to the `prefix` that is put before each.
+
+    Raises ModelError for kinds whose pieces hang on one another (BPE).
+    """
     from tokenizers import Tokenizer
 
     described = json.loads(full.backend_tokenizer.to_str())
-    kept = _kept(full, described["model"], texts)
+    kept = _kept(full, described["model"], texts, prefix, scripts)
     place = {old: new for new, old in enumerate(kept)}
     pieces = described["model"]["vocab"]
     if isinstance(pieces, list):
@@ -66,7 +74,7 @@ def embeddings(model: PreTrainedModel, full: Any, cut: Any) -> None:
     model.resize_token_embeddings(len(kept), mean_resizing=False)
 
 
-def _kept(full: Any, model: dict[str, Any], texts: Iterable[str]) -> list[int]:
+def _kept(full: Any, model: dict[str, Any], texts: Iterable[str], prefix: str, whole: bool) -> list[int]:
     """The ids to keep, ascending.
 
     The piece with the lowest score stays too: Unigram prices an unknown character by it, and with another price the best
@@ -77,12 +85,20 @@ def _kept(full: Any, model: dict[str, Any], texts: Iterable[str]) -> list[int]:
     listed = isinstance(model["vocab"], list)
     pieces = {entry[0]: index for index, entry in enumerate(model["vocab"])} if listed else model["vocab"]
     kept = set(full.all_special_ids) | set(full.added_tokens_decoder)
-    scripts: set[str] = set()
+    seen: Counter[str] = Counter()
     for batch in _batches(texts):
-        for encoded in full.backend_tokenizer.encode_batch(batch, add_special_tokens=False):
+        for encoded in full.backend_tokenizer.encode_batch([prefix + text for text in batch], add_special_tokens=False):
             kept.update(encoded.ids)
-        scripts.update(_script(letter) for text in batch for letter in set(text))
-    kept.update(index for piece, index in pieces.items() if _is_letter_of(piece, scripts))
+        seen.update(_script(letter) for text in batch for letter in text)
+    kept.update(index for piece, index in pieces.items() if _is_letter_of(piece, seen))
+    if whole:
+        letters = sum(count for name, count in seen.items() if len(name) > CATEGORY)
+        main = {name for name, count in seen.items() if len(name) > CATEGORY and count >= MAIN * letters}
+        kept.update(
+            index
+            for piece, index in pieces.items()
+            if {_script(letter) for letter in piece if letter.isalpha()} <= main
+        )
     if listed:
         kept.add(model["unk_id"])
         kept.add(min(range(len(model["vocab"])), key=lambda index: model["vocab"][index][1]))
@@ -101,7 +117,7 @@ def _script(letter: str) -> str:
     return unicodedata.name(letter, "").split(" ")[0] if letter.isalpha() else unicodedata.category(letter)
 
 
-def _is_letter_of(piece: str, scripts: set[str]) -> bool:
+def _is_letter_of(piece: str, scripts: Container[str]) -> bool:
     letter = piece.removeprefix(WORD_STARTS).removeprefix("##")
     return len(letter) == 1 and _script(letter) in scripts
 

@@ -24,10 +24,12 @@ class ModelSpec:
         "Replaces every dropout rate of the base; empty keeps its own.",
         "替换基座的全部 dropout 概率；留空则沿用。",
     )
-    vocabulary: Literal["full", "corpus"] = option(
+    vocabulary: Literal["full", "scripts", "corpus"] = option(
         "full",
-        "corpus keeps only the word pieces that the training rows and their scripts use: a smaller model, same answers on them.",
-        "corpus 只保留训练数据及其文字所用的词片：模型更小，对训练数据的回答不变。",
+        "Word pieces kept of the base: all of them; scripts: those of the scripts the training rows are written in; corpus: "
+        "those the rows use, and single letters: the smallest model, which reads new words letter by letter.",
+        "保留基座的哪些词片：full 全部；scripts 训练数据所用文字的全部词片；"
+        "corpus 仅训练数据用到的词片与单字，模型最小，但新词只能逐字读取。",
     )
     pooling: Literal["cls", "mean", "max"] | None = option(
         None, "How a sentence vector is made; empty takes what the base says.", "句向量的汇聚方式；留空则按基座的说明。"

@@ -32,6 +32,12 @@ def check_loss(losses: Sequence[float], step: int) -> None:
         raise TrainingError("training.loss-zero", step=step)
 
 
+def check_gradient(norm: float, step: int) -> None:
+    """Before the step is taken: one gradient that is not finite would spoil every weight."""
+    if not math.isfinite(norm):
+        raise TrainingError("training.gradient-not-finite", step=step, given=norm)
+
+
 def fingerprint(model: Any) -> dict[str, torch.Tensor]:
     """A copy of what learns, to hold the end against."""
     return {name: value.detach().clone() for name, value in model.named_parameters() if value.requires_grad}

@@ -179,6 +179,7 @@ class Loop:
         guards.check_loss(self.at.losses, self.at.step + 1)
         learning = [parameter for parameter in self.model.parameters() if parameter.grad is not None]
         norm = float(torch.nn.utils.clip_grad_norm_(learning, self.spec.max_grad_norm))
+        guards.check_gradient(norm, self.at.step + 1)
         optimizer.set_rate(self.optimizer, self.spec, self.at.step, self.steps)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
