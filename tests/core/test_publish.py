@@ -36,7 +36,7 @@ def test_a_rename_that_fails_puts_the_old_folder_back(tmp_path, monkeypatch):
     rename = type(tmp_path).rename
 
     def failing(self, target):
-        if self.name.startswith(".out.") and target.name == "out":
+        if self.name.startswith(".out.part.") and target.name == "out":
             raise OSError("disk")
         return rename(self, target)
 
@@ -76,3 +76,29 @@ def test_a_file_is_replaced_or_left_as_it_was(tmp_path):
     publish.write_text(tmp_path / "a", "新")
     assert (tmp_path / "a").read_text(encoding="utf-8") == "新"
     assert [file.name for file in tmp_path.iterdir()] == ["a"]
+
+
+def test_what_a_killed_writer_left_is_swept_away(tmp_path):
+    """Killed while it wrote a folder, while it wrote a file, and between the two renames of a replacement."""
+    (tmp_path / "kept").mkdir()
+    (tmp_path / ".hidden").write_text("kept")
+    (tmp_path / ".new.part.ab12_xyz").mkdir()
+    (tmp_path / ".new.part.ab12_xyz" / "half").write_text("1")
+    (tmp_path / ".run.json.part.q1w2e3r4").write_text("half")
+    for name in ("moved", "kept"):
+        (tmp_path / f".{name}.old.ab12_xyz" / "old").mkdir(parents=True)
+        (tmp_path / f".{name}.old.ab12_xyz" / "old" / "file").write_text("old")
+    publish.sweep(tmp_path)
+    assert sorted(file.relative_to(tmp_path).as_posix() for file in tmp_path.rglob("*")) == [
+        ".hidden", "kept", "moved", "moved/file",
+    ]  # fmt: skip
+    publish.sweep(tmp_path / "none")
+
+
+def test_what_is_being_written_is_what_sweeping_knows(tmp_path):
+    (tmp_path / "out").mkdir()
+    with publish.folder(tmp_path / "out") as temporary:
+        assert publish._LEFT.fullmatch(temporary.name)
+        publish.sweep(tmp_path)
+        assert not temporary.exists()
+        temporary.mkdir()

@@ -1,11 +1,15 @@
 """Publish a folder or a file whole or not at all: written beside its place, flushed to disk, then renamed into it."""
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+PART, OLD = ".part.", ".old."  # in the names of what is being written, and of what is moved aside
+_LEFT = re.compile(rf"\.(?P<name>.+)({re.escape(PART)}|{re.escape(OLD)})\w+")
 
 
 @contextmanager
@@ -16,7 +20,7 @@ def folder(path: Path) -> Iterator[Path]:
     """
     path = path.absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}{PART}", dir=path.parent))
     try:
         yield temporary
         temporary.chmod(0o755)
@@ -33,7 +37,7 @@ def folder(path: Path) -> Iterator[Path]:
 def write_text(path: Path, content: str) -> None:
     """Replace a file's content atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}{PART}", dir=path.parent)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(content)
@@ -46,12 +50,26 @@ def write_text(path: Path, content: str) -> None:
         raise
 
 
+def sweep(folder: Path) -> None:
+    """Clear away what a writer that was killed left in a folder; what it had moved aside goes back where nothing came after.
+
+    Only for who knows that no other writer is at work there.
+    """
+    for left in sorted(folder.glob(f".*{OLD}*")):
+        found = _LEFT.fullmatch(left.name)
+        if found and (left / "old").exists() and not (folder / found["name"]).exists():
+            (left / "old").rename(folder / found["name"])
+    for left in folder.glob(".*"):
+        if _LEFT.fullmatch(left.name):
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
 def _replace(temporary: Path, path: Path) -> None:
     """Rename over `path`; a folder in the way is moved aside first and removed last, so that one of the two always stands."""
     if not path.exists():
         temporary.rename(path)
         return
-    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent)) / "old"
+    old = Path(tempfile.mkdtemp(prefix=f".{path.name}{OLD}", dir=path.parent)) / "old"
     path.rename(old)
     try:
         temporary.rename(path)

@@ -6,13 +6,15 @@ run.json        status, figures, versions               bundle/       the traine
 evaluation.json the full evaluation                     report.html   the page to read
 """
 
+import errno
 import fcntl
 import json
 import platform
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from jishi.core.errors import TrainingError
 SPEC, METRICS, STATUS = "spec.yaml", "metrics.jsonl", "run.json"
 # What may change between the start of a run and its continuation.
 FREE = frozenset({"resume", "out", "evaluate"})
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 
 
 class Run:
@@ -42,7 +45,7 @@ class Run:
             lock = (folder / ".lock").open("w")
         except OSError as error:
             raise TrainingError("training.run-not-writable", path=folder, reason=error.strerror) from None
-        with lock:
+        with lock, _told(folder):
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -54,10 +57,13 @@ class Run:
             try:
                 yield run
             except BaseException as error:
-                run.status("failed", error=type(error).__name__)
+                with suppress(OSError):  # a disk that takes nothing takes no status either; what went wrong first is told
+                    run.status("failed", error=type(error).__name__)
                 raise
 
     def _settle(self, spec: Mapping[str, Any], resume: bool) -> None:
+        for folder in (self.folder, self.folder / "checkpoints"):
+            publish.sweep(folder)
         if not resume:
             for name in ("checkpoints", "data"):
                 shutil.rmtree(self.folder / name, ignore_errors=True)
@@ -93,6 +99,18 @@ class Run:
         )
 
 
+@contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    """A disk that is full, failing or read-only becomes one sentence."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in DISK:
+            raise
+        raise TrainingError("training.run-not-writable", path=folder, reason=error.strerror) from error
+
+
+@cache
 def versions() -> dict[str, str]:
     """The versions that answers depend on."""
     libraries = ("jishi", "torch", "transformers", "tokenizers", "peft", "numpy")
