@@ -1,4 +1,4 @@
-"""A crash costs nothing: training killed at every event of its files, at random, or failed by the disk, goes on as if it had not been.
+"""A crash costs nothing: training that was killed, or failed by the disk, goes on as if nothing had been.
 
 Every case runs in a forked process with a run directory of its own, so that a kill is a kill. What must hold afterwards: the
 run goes on from the last checkpoint it had published (never silently from an earlier one), ends with the very weights of a

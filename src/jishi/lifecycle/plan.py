@@ -16,6 +16,7 @@ from jishi.training.fit_head import ROWS
 from jishi.training.loop import Loop
 
 TIMED_STEPS = 4  # the first warms up
+LEAST = 0.05  # the share of a step that is left at least when the frozen part is played back
 
 
 def plan(wanted: FinetuneSpec) -> dict[str, Any]:
@@ -26,6 +27,7 @@ def plan(wanted: FinetuneSpec) -> dict[str, Any]:
         timed = replace(train, max_steps=None, fit_head=None, epochs=train.epochs or 1.0)
         begun = start(replace(wanted, out=folder, train=timed), Path(folder))
         loop = begun.loop
+        records, loop.records = loop.records, False  # recording asks for every row
         steps = min(loop.steps, train.max_steps or loop.steps) if train.epochs else 0
         tokens = sum(loop.features.lengths)
         spent: list[float] = []
@@ -37,7 +39,13 @@ def plan(wanted: FinetuneSpec) -> dict[str, Any]:
                 if len(spent) == TIMED_STEPS:
                     break
         whole = statistics.median(spent[1:] or spent) * tokens * train.epochs  # where no step is left out
-        seconds = whole * steps / loop.steps + (_pass_seconds(loop) if train.fit_head else 0.0)
+        seconds = whole * steps / loop.steps
+        if train.fit_head or records:
+            one = _pass_seconds(loop)
+            saved = (
+                one * (train.epochs * steps / loop.steps - 1) if records else 0.0
+            )  # all passes but the recording one
+            seconds = max(seconds - saved, LEAST * seconds) + (one if train.fit_head else 0.0)
         parameters = list(loop.model.parameters())
         return {
             "rows": len(loop.features),

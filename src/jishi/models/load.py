@@ -51,7 +51,7 @@ def learns_processor(spec: ModelSpec) -> bool:
     origin = locate(spec)
     if isinstance(origin, scratch.Design):
         return origin.learns
-    return spec.vocabulary != "full" and folder.has_tokenizer(origin)
+    return spec.vocabulary in ("scripts", "corpus") and folder.has_tokenizer(origin)
 
 
 def processor(spec: ModelSpec, rows: Iterable[Row] | None = None) -> Any:

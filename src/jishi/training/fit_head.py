@@ -5,7 +5,7 @@ arXiv:2202.10054); after it, it puts right what gradient steps overfit or stoppe
 arXiv:2209.11055); and alone, without any gradient step, it is a linear probe.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,11 +17,14 @@ from jishi.core.errors import TrainingError
 from jishi.models.inference import to
 
 ROWS = 32
-STEPS = 200
+EXACT = {"max_iter": 200, "tolerance_change": 1e-7}
 STILL = 1e-3  # a state that varies less than this share of the median says nothing: what it shows is rounding
 STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0)
 FOLDS = 5
-FOLD_STEPS = 50  # a solution starts from that of the strength before, so that it has not far to go
+ROUGH = {
+    "max_iter": 50,
+    "tolerance_change": 1e-5,
+}  # enough to compare strengths; each starts where the one before ended
 CROSS_ROWS = 2000  # rows the strength is chosen on: what a row weighs hardly depends on how many there are
 
 
@@ -49,9 +52,11 @@ def fit_head(
         before = float(_loss(objective, _Head(linear), batches))
     for batch in batches:
         batch["states"] = (batch["states"] - mean) * scale
+    if batches[0]["states"].dim() == 2:  # one vector a row: no padding keeps the batches apart
+        batches = [{name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}]
     strength = strength or choose_strength(objective, linear, batches, seed)
     new = _zeros(linear)
-    after = _solve(objective, new, batches, strength, STEPS)
+    after = _solve(objective, new, batches, strength, EXACT)
     with torch.no_grad():
         linear.weight.copy_(new.weight * scale)
         linear.bias.copy_(new.bias - (new.weight * scale) @ mean)
@@ -68,7 +73,7 @@ def choose_strength(objective: Objective, linear: nn.Linear, batches: Sequence[B
         held_out = _pick(batches, [ids == fold for ids in folds])
         head = _zeros(linear)
         for place, strength in enumerate(STRENGTHS):
-            _solve(objective, head, learnt, strength, FOLD_STEPS)
+            _solve(objective, head, learnt, strength, ROUGH)
             with torch.no_grad():
                 losses[fold, place] = _loss(objective, _Head(head), held_out)
     mean = losses.mean(0)
@@ -154,10 +159,12 @@ def _loss(objective: Objective, head: _Head, batches: Sequence[Batch]) -> Any:
     return sum(losses) / sum(sizes)
 
 
-def _solve(objective: Objective, linear: nn.Linear, batches: Sequence[Batch], strength: float, steps: int) -> float:
+def _solve(
+    objective: Objective, linear: nn.Linear, batches: Sequence[Batch], strength: float, effort: Mapping[str, Any]
+) -> float:
     """Minimise loss and penalty (L-BFGS) from where the layer stands; the final mean loss."""
     head, weight = _Head(linear), strength * sum(len(batch["states"]) for batch in batches)
-    solver = torch.optim.LBFGS(head.parameters(), max_iter=steps, line_search_fn="strong_wolfe", tolerance_change=1e-7)
+    solver = torch.optim.LBFGS(head.parameters(), line_search_fn="strong_wolfe", **effort)
 
     def cost() -> torch.Tensor:
         solver.zero_grad()

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from jishi.training.batching import epoch_batches
 from jishi.training.features import Encoded
 from jishi.training.fit_head import fit_head
 from jishi.training.spec import TrainSpec
+from jishi.training.states import States, recordable
 from jishi.training.validate import validate
 
 
@@ -85,6 +87,10 @@ class Loop:
         if not self.steps and not spec.fit_head:
             raise TrainingError("training.no-steps")
         self.at = Progress(threads=spec.threads or free_cores())
+        self.states: States | None = None
+        self.records = self.steps > len(self._windows(0)) and recordable(
+            model, head, objective
+        )  # worth it from epoch 2 on
 
     def events(self, *, resume: bool = True) -> Iterator[Event]:
         """Train, and tell. With `resume`, goes on from the newest checkpoint that verifies."""
@@ -98,6 +104,8 @@ class Loop:
         started = time.monotonic() - self.at.seconds
         if self.spec.fit_head == "before" and not self.at.step:
             yield self._fit_head()
+        if self.records and self._goes_on():
+            self.states = self._record()
         self.model.train()
         while self._goes_on():
             windows = self._windows(self.at.epoch)
@@ -112,6 +120,8 @@ class Loop:
         if self.stop and self.at.step < self.steps:
             yield Event("interrupted", self.at.step, {"checkpoint": str(self._save())})
             return
+        if self.states:
+            self.states.forget()
         guards.check_moved(before, self.model, self.head)
         self._take_best()
         if self.spec.fit_head == "after":
@@ -119,6 +129,10 @@ class Loop:
         self.at.seconds = time.monotonic() - started
         facts = {"best": self.at.best, "best_step": self.at.best_step, "seconds": self.at.seconds}
         yield Event("end", self.at.step, facts)
+
+    def _record(self) -> States | None:
+        folder = self.folder / "states"
+        return States.record(self.model, self.head, self.objective, self.processor, self.features, folder)
 
     def _fit_head(self) -> Event:
         strength = self.spec.head_strength
@@ -170,7 +184,8 @@ class Loop:
         value = 0.0
         parts: dict[str, float] = {}
         for indices in window:
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            played = self.states.playing(self.states.of(indices)) if self.states else nullcontext()
+            with played, torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
                 loss = self.objective.loss(self.model, self._batch(indices))
             (loss.value * (len(indices) / rows)).backward()
             value += float(loss.value.detach()) * len(indices) / rows

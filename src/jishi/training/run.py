@@ -57,7 +57,9 @@ class Run:
             try:
                 yield run
             except BaseException as error:
-                with suppress(OSError):  # a disk that takes nothing takes no status either; what went wrong first is told
+                with suppress(
+                    OSError
+                ):  # a disk that takes nothing takes no status either; what went wrong first is told
                     run.status("failed", error=type(error).__name__)
                 raise
 

@@ -1,0 +1,143 @@
+"""The frozen part of a backbone says the same of a row in every epoch: it is asked once, kept on disk, and played back.
+
+While a batch is trained on, the blocks below the first that learns answer what was recorded; all else (embeddings, masks, the
+blocks that learn, pooling, head) runs as ever, so that nothing need be known of the backbone.
+"""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import nn
+
+from jishi.core import publish
+from jishi.core.contracts import Batch, Features, Objective
+from jishi.models import heads
+from jishi.models.inference import to
+from jishi.training.optimizer import in_modules
+
+ROWS = 32
+FILE = "states.f32"
+ROOM = 0.5  # the share of the free disk that may be taken
+CLOSE = 1e-4  # relative difference of a loss that is still the same
+
+
+class States:
+    """The outputs (T, D) of the last frozen block for every row, in a file that is read as memory is."""
+
+    def __init__(self, blocks: Sequence[nn.Module], lengths: Sequence[int], folder: Path) -> None:
+        self.blocks, self.lengths, self.folder = blocks, lengths, folder
+        self.starts = np.concatenate([[0], np.cumsum(lengths)])
+        self.shape = (int(self.starts[-1]), 0)  # all tokens, D
+
+    @classmethod
+    def record(
+        cls,
+        model: Any,
+        head: Sequence[str],
+        objective: Objective,
+        processor: Any,
+        features: Sequence[Features],
+        folder: Path,
+    ) -> Self | None:
+        """Ask the frozen part of every row; None where nothing is frozen, rows vary by epoch, or the disk has no room.
+
+        What an earlier start of the run has recorded in `folder` is used again.
+        """
+        if not recordable(model, head, objective):
+            return None
+        blocks = frozen_blocks(model, head)
+        states = cls(blocks, [row["length"] for row in features], folder)
+        order = sorted(range(len(features)), key=lambda row: features[row]["length"])
+        groups = [order[start : start + ROWS] for start in range(0, len(order), ROWS)]
+
+        def batch(rows: Sequence[int]) -> Batch:
+            return to(objective.collate([features[row] for row in rows], processor), model.device)
+
+        training = model.training
+        model.eval()
+        try:
+            with torch.inference_mode():
+                if not states._is_same(model, objective, batch(groups[-1])) or not states._has_room():
+                    return None
+                if not (folder / FILE).is_file():
+                    with publish.folder(folder) as fresh:
+                        table = np.memmap(fresh / FILE, np.float32, "w+", shape=states.shape)
+                        for rows in groups:
+                            for row, found in zip(rows, states._ask(model, objective, batch(rows))[0], strict=True):
+                                table[states._place(row)] = found[: states.lengths[row]].numpy()
+                        table.flush()
+        finally:
+            model.train(training)
+        return states
+
+    def of(self, rows: Sequence[int]) -> torch.Tensor:
+        """The recorded states of some rows, (B, T, D) with T the longest of them, zero behind the end of each."""
+        table = np.memmap(self.folder / FILE, np.float32, "r", shape=self.shape)
+        found = torch.zeros(len(rows), max(self.lengths[row] for row in rows), self.shape[1])
+        for place, row in enumerate(rows):
+            found[place, : self.lengths[row]] = torch.from_numpy(np.array(table[self._place(row)]))
+        return found
+
+    @contextmanager
+    def playing(self, states: torch.Tensor) -> Iterator[None]:
+        """While this holds, the frozen blocks answer these states, whatever they are given."""
+        states = states.to(next(self.blocks[0].parameters()).device)
+        for block in self.blocks:
+            block.forward = lambda *_, **__: states
+        try:
+            yield
+        finally:
+            for block in self.blocks:
+                del block.forward
+
+    def forget(self) -> None:
+        """Give the disk back."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _place(self, row: int) -> slice:
+        return slice(int(self.starts[row]), int(self.starts[row + 1]))
+
+    def _has_room(self) -> bool:
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        return 4 * self.shape[0] * self.shape[1] < ROOM * shutil.disk_usage(self.folder.parent).free
+
+    def _ask(self, model: Any, objective: Objective, batch: Batch) -> tuple[Any, float]:
+        """What the last frozen block answers for a batch, and the loss."""
+        seen: list[Any] = []
+        hook = self.blocks[-1].register_forward_hook(lambda _, __, output: seen.append(output))
+        try:
+            loss = float(objective.loss(model, batch).value)
+        finally:
+            hook.remove()
+        return (seen[0].float().cpu() if isinstance(seen[0], torch.Tensor) else None), loss
+
+    def _is_same(self, model: Any, objective: Objective, batch: Batch) -> bool:
+        """Whether a batch has the same loss when its states are played back: the blocks are a plain stack."""
+        states, loss = self._ask(model, objective, batch)
+        if states is None or states.dim() != 3:
+            return False
+        self.shape = (self.shape[0], states.shape[2])
+        with self.playing(states):
+            played = float(objective.loss(model, batch).value)
+        return abs(played - loss) <= CLOSE * max(1.0, abs(loss))
+
+
+def recordable(model: Any, head: Sequence[str], objective: Objective) -> bool:
+    """Whether a part is frozen, and rows are the same in every epoch."""
+    return bool(frozen_blocks(model, head)) and type(objective).vary is Objective.vary
+
+
+def frozen_blocks(model: Any, head: Sequence[str]) -> list[nn.Module]:
+    """The backbone's blocks below the first that learns; none where anything outside of blocks and head learns."""
+    blocks = heads.layers(model)
+    inside = {id(weight) for block in blocks for weight in block.parameters()}
+    for name, weight in model.named_parameters():
+        if weight.requires_grad and id(weight) not in inside and not in_modules(name, list(head)):
+            return []
+    learning = (number for number, block in enumerate(blocks) if any(w.requires_grad for w in block.parameters()))
+    return blocks[: next(learning, len(blocks))]
