@@ -3,6 +3,7 @@
     python benchmarks/quality.py                      every case, three seeds
     python benchmarks/quality.py --only banking77     the cases whose name contains one of the words
     python benchmarks/quality.py --table              the table of what has been run so far
+    python benchmarks/quality.py --docs               and written into docs/en/quality.md and docs/zh/quality.md
 
 A run that is complete is not run again. Data: the folder `--data` (default: shared/data beside the project).
 """
@@ -18,6 +19,10 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
+HEADERS = {
+    "en": "case | metric | this model | plain baseline | trained parameters | training, s | peak memory | ECE | seeds",
+    "zh": "任务 | 指标 | 本模型 | 朴素基线 | 训练参数量 | 训练秒数 | 峰值内存 | ECE | 种子数",
+}
 LAST_ONLY = 10**6  # steps between validations: beyond the end, so that the last weights are taken, not chosen
 
 
@@ -97,11 +102,18 @@ CASES = [
 def main() -> None:
     options = parse()
     cases = [case for case in CASES if any(word in case.name for word in options.only)]
-    if not options.table:
+    if not (options.table or options.docs):
         for seed in range(options.seeds):  # every case once before any a second time
             for case in cases:
                 run(case, seed, options)
-    print(table(cases, options))
+    print(table(cases, options, "en"))
+    if options.docs:
+        for language in HEADERS:
+            page = ROOT / "docs" / language / "quality.md"
+            head, _, rest = page.read_text(encoding="utf-8").partition("<!-- table -->\n")
+            tail = rest.partition("<!-- end -->")[2]
+            inside = f"<!-- table -->\n{table(cases, options, language)}\n<!-- end -->"
+            page.write_text(f"{head}{inside}{tail}", encoding="utf-8")
 
 
 def parse() -> argparse.Namespace:
@@ -111,6 +123,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "quality")
     parser.add_argument("--table", action="store_true")
+    parser.add_argument("--docs", action="store_true")
     return parser.parse_args()
 
 
@@ -146,10 +159,10 @@ def figures(folder: Path) -> dict[str, Any]:
     return {**status, "evaluation": json.loads((folder / "evaluation.json").read_text())}
 
 
-def table(cases: list[Case], options: argparse.Namespace) -> str:
+def table(cases: list[Case], options: argparse.Namespace, language: str) -> str:
     """Markdown: the deciding metric of model and baseline, what was trained, seconds and memory."""
     lines = [
-        "| case | metric | this model | baseline | trained parameters | seconds | peak memory | ECE | seeds |",
+        f"| {HEADERS[language]} |",
         "|---|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for case in cases:
