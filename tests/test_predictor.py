@@ -53,6 +53,14 @@ def test_an_answer_to_a_text_that_was_cut_off_says_so():
     assert cut["truncated"] is True
 
 
+def test_a_probe_that_was_cut_off_records_the_answer_that_is_given():
+    one = predictor()
+    given = [{"text": "good " * count, "text_pair": None, "label": "positive"} for count in (1, 100)]
+    probes = one.probe(given)
+    assert [probe["prediction"] for probe in probes] == one.predict([probe["row"] for probe in probes])
+    assert any("truncated" in probe["prediction"] for probe in probes)
+
+
 def test_answers_are_the_softmax_of_the_models_own_logits():
     one = predictor(temperature=2.0)
     with torch.no_grad():

@@ -72,9 +72,7 @@ class Predictor:
 
     def answer(self, features: Sequence[Features]) -> list[Prediction]:
         """The predictions of encoded rows, in their order; "truncated" is true where the end of a text was not read."""
-        predictions = self._decode(self._forward(features), features)
-        cut = [{"truncated": True} if row.get("truncated") else {} for row in features]
-        return [{**prediction, **mark} for prediction, mark in zip(predictions, cut, strict=True)]
+        return self._decode(self._forward(features), features)
 
     def predict(self, raw_rows: Iterable[Any]) -> list[Prediction]:
         """The predictions of raw rows, in their order. Raises RowError for a row that is not fit for the task."""
@@ -155,7 +153,11 @@ class Predictor:
             return inference.outputs(self.task, self.model, features, self.processor)
 
     def _decode(self, outputs: Sequence[torch.Tensor], features: Sequence[Features]) -> list[Prediction]:
-        return self.task.decode(pad_sequence(list(outputs), batch_first=True), features) if features else []
+        if not features:
+            return []
+        predictions = self.task.decode(pad_sequence(list(outputs), batch_first=True), features)
+        cut = [{"truncated": True} if row.get("truncated") else {} for row in features]
+        return [{**prediction, **mark} for prediction, mark in zip(predictions, cut, strict=True)]
 
 
 def choose(rows: Sequence[Row], predictions: Sequence[Prediction], count: int = PROBES, seed: int = 0) -> list[Row]:

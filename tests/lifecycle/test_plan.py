@@ -5,6 +5,7 @@ import pytest
 
 import jishi
 from jishi.core.errors import DataError
+from jishi.lifecycle import plan
 
 SMALL = {"model": {"name": "text-cnn", "size": "nano"}, "task": "text-classification"}
 TRAIN = {"epochs": 2, "batch_size": 8, "accumulation": 2, "threads": 1, "precision": "fp32"}
@@ -68,3 +69,12 @@ def test_the_time_counts_the_steps_that_will_be_taken(reviews, tmp_path):
     cut = jishi.plan(data=reviews, out=tmp_path / "run", train={**TRAIN, "epochs": 1000, "max_steps": 3}, **SMALL)
     assert (whole["steps"], cut["steps"]) == (3000, 3)
     assert cut["seconds"] < whole["seconds"] / 20
+
+
+@pytest.mark.parametrize(("epochs", "most"), [(0, 2.0), (2, None)])
+def test_a_fitted_head_costs_one_pass(epochs, most, reviews, tmp_path, monkeypatch):
+    monkeypatch.setattr(plan, "_pass_seconds", lambda _: 2.0)
+    settings = {**TRAIN, "epochs": epochs, "fit_head": "before"}
+    found = jishi.plan(data=reviews, out=tmp_path / "run", train=settings, **SMALL)
+    assert found["steps"] == (6 if epochs else 0)
+    assert found["seconds"] == most if most else found["seconds"] > 2.0

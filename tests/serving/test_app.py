@@ -343,14 +343,21 @@ def test_alive_at_once_ready_only_when_the_probes_were_replayed(predictor):
     assert {response.status_code for response in late} == {200}
 
 
-def test_a_model_that_answers_otherwise_than_recorded_never_becomes_ready(predictor):
-    changed = [{**probe, "outputs": [value + 1 for value in probe["outputs"]]} for probe in predictor.probes]
+def listener():
+    """What a server told when it had warmed up, the event that it did, and what to tell it to."""
     heard: list[JishiError | None] = []
     done = threading.Event()
 
     def warmed(error):
         heard.append(error)
         done.set()
+
+    return heard, done, warmed
+
+
+def test_a_model_that_answers_otherwise_than_recorded_never_becomes_ready(predictor):
+    changed = [{**probe, "outputs": [value + 1 for value in probe["outputs"]]} for probe in predictor.probes]
+    heard, done, warmed = listener()
 
     async def scene():
         async with asking(dataclasses.replace(predictor, probes=changed), ready=False, warmed=warmed) as client:
@@ -369,12 +376,7 @@ def test_a_model_that_breaks_on_its_probes_is_told_and_never_becomes_ready(predi
         def replay(self):
             raise RuntimeError("out of memory")
 
-    heard: list[JishiError | None] = []
-    done = threading.Event()
-
-    def warmed(error):
-        heard.append(error)
-        done.set()
+    heard, done, warmed = listener()
 
     async def scene():
         async with asking(Broken(predictor), ready=False, warmed=warmed) as client:

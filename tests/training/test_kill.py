@@ -29,6 +29,10 @@ from jishi.training import checkpoint
 from jishi.training.run import Run
 from points import Net, loop, rows, same
 
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*fork:DeprecationWarning"
+)  # newer Pythons warn of threads; there are none
+
 # 20 rows in batches of 4, two a step: 3 steps an epoch, 9 in all; a checkpoint every 2 and at each better validation.
 SETTINGS = {"batch_size": 4, "accumulation": 2, "epochs": 3, "checkpoint_every": 2, "validate_every": 3}
 STEPS = 9

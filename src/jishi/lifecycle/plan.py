@@ -42,9 +42,8 @@ def plan(wanted: FinetuneSpec) -> dict[str, Any]:
         seconds = whole * steps / loop.steps
         if train.fit_head or records:
             one = _pass_seconds(loop)
-            saved = (
-                one * (train.epochs * steps / loop.steps - 1) if records else 0.0
-            )  # all passes but the recording one
+            passes = train.epochs * steps / loop.steps
+            saved = one * max(0.0, passes - 1) if records else 0.0  # every pass but the recording one
             seconds = max(seconds - saved, LEAST * seconds) + (one if train.fit_head else 0.0)
         parameters = list(loop.model.parameters())
         return {

@@ -21,10 +21,8 @@ EXACT = {"max_iter": 200, "tolerance_change": 1e-7}
 STILL = 1e-3  # a state that varies less than this share of the median says nothing: what it shows is rounding
 STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0)
 FOLDS = 5
-ROUGH = {
-    "max_iter": 50,
-    "tolerance_change": 1e-5,
-}  # enough to compare strengths; each starts where the one before ended
+# Enough to compare strengths; each solution starts where that of the strength before ended.
+ROUGH = {"max_iter": 50, "tolerance_change": 1e-5}
 CROSS_ROWS = 2000  # rows the strength is chosen on: what a row weighs hardly depends on how many there are
 
 

@@ -120,8 +120,6 @@ class Loop:
         if self.stop and self.at.step < self.steps:
             yield Event("interrupted", self.at.step, {"checkpoint": str(self._save())})
             return
-        if self.states:
-            self.states.forget()
         guards.check_moved(before, self.model, self.head)
         self._take_best()
         if self.spec.fit_head == "after":
@@ -131,8 +129,7 @@ class Loop:
         yield Event("end", self.at.step, facts)
 
     def _record(self) -> States | None:
-        folder = self.folder / "states"
-        return States.record(self.model, self.head, self.objective, self.processor, self.features, folder)
+        return States.record(self.model, self.head, self.objective, self.processor, self.features, self.folder)
 
     def _fit_head(self) -> Event:
         strength = self.spec.head_strength

@@ -5,7 +5,8 @@ blocks that learn, pooling, head) runs as ever, so that nothing need be known of
 """
 
 import shutil
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -14,14 +15,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from jishi.core import publish
 from jishi.core.contracts import Batch, Features, Objective
 from jishi.models import heads
 from jishi.models.inference import to
 from jishi.training.optimizer import in_modules
 
 ROWS = 32
-FILE = "states.f32"
 ROOM = 0.5  # the share of the free disk that may be taken
 CLOSE = 1e-4  # relative difference of a loss that is still the same
 
@@ -29,10 +28,11 @@ CLOSE = 1e-4  # relative difference of a loss that is still the same
 class States:
     """The outputs (T, D) of the last frozen block for every row, in a file that is read as memory is."""
 
-    def __init__(self, blocks: Sequence[nn.Module], lengths: Sequence[int], folder: Path) -> None:
-        self.blocks, self.lengths, self.folder = blocks, lengths, folder
-        self.starts = np.concatenate([[0], np.cumsum(lengths)])
-        self.shape = (int(self.starts[-1]), 0)  # all tokens, D
+    def __init__(self, blocks: Sequence[nn.Module], lengths: Sequence[int]) -> None:
+        self.blocks, self.lengths = blocks, lengths
+        self.starts = np.zeros(len(lengths), dtype=np.int64)  # of each row, in tokens
+        self.width = 0  # D
+        self.table = np.empty((0, 0), np.float32)  # (all tokens, D)
 
     @classmethod
     def record(
@@ -46,12 +46,12 @@ class States:
     ) -> Self | None:
         """Ask the frozen part of every row; None where nothing is frozen, rows vary by epoch, or the disk has no room.
 
-        What an earlier start of the run has recorded in `folder` is used again.
+        The file lies in `folder` without a name: the system takes it back when the process ends, however it ends.
         """
         if not recordable(model, head, objective):
             return None
         blocks = frozen_blocks(model, head)
-        states = cls(blocks, [row["length"] for row in features], folder)
+        states = cls(blocks, [row["length"] for row in features])
         order = sorted(range(len(features)), key=lambda row: features[row]["length"])
         groups = [order[start : start + ROWS] for start in range(0, len(order), ROWS)]
 
@@ -62,25 +62,20 @@ class States:
         model.eval()
         try:
             with torch.inference_mode():
-                if not states._is_same(model, objective, batch(groups[-1])) or not states._has_room():
+                if not states._is_same(model, objective, batch(groups[-1])) or not states._has_room(folder):
                     return None
-                if not (folder / FILE).is_file():
-                    with publish.folder(folder) as fresh:
-                        table = np.memmap(fresh / FILE, np.float32, "w+", shape=states.shape)
-                        for rows in groups:
-                            for row, found in zip(rows, states._ask(model, objective, batch(rows))[0], strict=True):
-                                table[states._place(row)] = found[: states.lengths[row]].numpy()
-                        table.flush()
+                answers = ((rows, states._ask(model, objective, batch(rows))[0]) for rows in groups)
+                states._write(answers, folder)
         finally:
             model.train(training)
         return states
 
     def of(self, rows: Sequence[int]) -> torch.Tensor:
         """The recorded states of some rows, (B, T, D) with T the longest of them, zero behind the end of each."""
-        table = np.memmap(self.folder / FILE, np.float32, "r", shape=self.shape)
-        found = torch.zeros(len(rows), max(self.lengths[row] for row in rows), self.shape[1])
+        found = torch.zeros(len(rows), max(self.lengths[row] for row in rows), self.width)
         for place, row in enumerate(rows):
-            found[place, : self.lengths[row]] = torch.from_numpy(np.array(table[self._place(row)]))
+            start, length = self.starts[row], self.lengths[row]
+            found[place, :length] = torch.from_numpy(np.array(self.table[start : start + length]))
         return found
 
     @contextmanager
@@ -95,16 +90,21 @@ class States:
             for block in self.blocks:
                 del block.forward
 
-    def forget(self) -> None:
-        """Give the disk back."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def _has_room(self, folder: Path) -> bool:
+        folder.mkdir(parents=True, exist_ok=True)
+        return 4 * sum(self.lengths) * self.width < ROOM * shutil.disk_usage(folder).free
 
-    def _place(self, row: int) -> slice:
-        return slice(int(self.starts[row]), int(self.starts[row + 1]))
-
-    def _has_room(self) -> bool:
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
-        return 4 * self.shape[0] * self.shape[1] < ROOM * shutil.disk_usage(self.folder.parent).free
+    def _write(self, answers: Iterable[tuple[Sequence[int], Any]], folder: Path) -> None:
+        """Written first and mapped afterwards: a disk that fills up is an error then, where a map would crash."""
+        end = 0
+        with tempfile.TemporaryFile(dir=folder) as file:
+            for rows, found in answers:
+                for row, states in zip(rows, found, strict=True):
+                    self.starts[row] = end
+                    file.write(states[: self.lengths[row]].numpy().tobytes())
+                    end += self.lengths[row]
+            file.flush()
+            self.table = np.memmap(file, np.float32, "r", shape=(end, self.width))
 
     def _ask(self, model: Any, objective: Objective, batch: Batch) -> tuple[Any, float]:
         """What the last frozen block answers for a batch, and the loss."""
@@ -121,7 +121,7 @@ class States:
         states, loss = self._ask(model, objective, batch)
         if states is None or states.dim() != 3:
             return False
-        self.shape = (self.shape[0], states.shape[2])
+        self.width = states.shape[2]
         with self.playing(states):
             played = float(objective.loss(model, batch).value)
         return abs(played - loss) <= CLOSE * max(1.0, abs(loss))
