@@ -61,8 +61,7 @@ class Training:
         if event.kind == "start":
             self._start(event)
         elif event.kind == "step" and self._progress:
-            tail = f"loss {event.values['loss']:.3f}  {event.values['tokens_per_second']:,.0f} tokens/s"
-            self._progress.update(self._progress.task_ids[0], completed=event.step, tail=tail)
+            self._progress.update(self._progress.task_ids[0], completed=event.step, tail=_pace(event.values))
         elif event.kind == "validation" and self._progress:
             scores = "  ".join(f"{name} {value:.3f}" for name, value in event.values.items())
             self._progress.print(text("cli.validation", step=event.step, scores=scores))
@@ -84,6 +83,14 @@ class Training:
             raise KeyboardInterrupt
         self._loop.stop = True
         os.write(2, (text("cli.stopping") + "\n").encode())  # print is not safe inside a signal handler
+
+
+def _pace(step: Mapping[str, Any]) -> str:
+    """The figures of a step in one line; the time left stands beside them."""
+    return (
+        f"loss {step['loss']:.3f}  {step['samples_per_second']:,.1f} rows/s  {step['tokens_per_second']:,.0f} tokens/s  "
+        f"MFU {step['mfu']:.0%}  data {step['data_wait']:.1%}  {step['memory'] / 2**30:.2f} GiB"
+    )
 
 
 def data(value: Mapping[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """What every adaptation promises, on every objective it supports: frozen weights stay bit-equal, the head moves, merging
 changes no answer."""
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 from eight import Ready
 from jishi.core import registry, spec
-from jishi.core.contracts import Adaptation, Task
+from jishi.core.contracts import Adaptation, Objective, Task
 from jishi.core.document import Document
 from jishi.models import heads
 from jishi.models.inference import outputs
@@ -18,6 +19,9 @@ from jishi.training.spec import TrainSpec
 
 ADAPTATIONS = registry.names(Adaptation)
 TASKS = registry.names(Task)
+OBJECTIVES = registry.names(Objective)
+# Eight rows in batches of two, three batches a step: two steps an epoch, the second of one batch; four steps in all.
+STEPS = {"batch_size": 2, "accumulation": 3, "epochs": 2, "max_unknown": 1.0, "precision": "fp32", "threads": 1}
 
 
 @pytest.mark.parametrize("method", ADAPTATIONS)
@@ -53,3 +57,43 @@ def test_only_what_should_learn_moves_and_merging_changes_no_answer(method: str,
     assert {name for name, _ in merged.named_parameters()} == names
     for old, new in zip(adapted, outputs(ready.objective, merged, features, ready.processor), strict=True):
         torch.testing.assert_close(new, old, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ADAPTATIONS)
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_a_run_that_was_stopped_ends_bit_for_bit_where_an_undisturbed_one_does(
+    method: str, ready: Ready, tmp_path: Path
+) -> None:
+    """Stopped after the first step, at the end of an epoch and at the start of the next; worker processes make no difference."""
+    adaptation = registry.get(Adaptation, method)()
+    if not adaptation.supports(ready.objective):
+        pytest.skip(f"{method} does not support {type(ready.objective).__name__}")
+
+    def trained(
+        folder: Path, workers: int, stop_at: int | None = None
+    ) -> tuple[dict[int, float], dict[str, torch.Tensor]]:
+        model = copy.deepcopy(ready.model)
+        head = heads.head_modules(model) if isinstance(ready.objective, Task) else []
+        with torch.random.fork_rng():
+            torch.manual_seed(0)  # an adaptation draws its fresh weights
+            model = adaptation.apply(model, ready.objective)
+        loop = Loop(
+            model, ready.objective, ready.processor, TrainSpec(workers=workers, **STEPS),
+            train=ready.rows, validation=None, head=head, learning_rate=1e-2, folder=folder, seed=0,
+        )  # fmt: skip
+        losses = {}
+        for event in loop.events():
+            if event.kind == "step":
+                losses[event.step] = event.values["loss"]
+                loop.stop = event.step == stop_at
+        state = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+        return losses, {name: value.detach().clone() for name, value in state.items()}
+
+    losses, weights = trained(tmp_path / "whole", workers=0)
+    assert list(losses) == [1, 2, 3, 4]
+    for stop_at in (1, 2, 3):
+        first, _ = trained(tmp_path / str(stop_at), 0, stop_at)
+        torch.manual_seed(99)
+        rest, found = trained(tmp_path / str(stop_at), workers=2 * (stop_at == 2))
+        assert first | rest == losses
+        assert found.keys() == weights.keys() and all(torch.equal(found[name], weights[name]) for name in weights)

@@ -57,11 +57,19 @@ class Head:
 
 @dataclass(frozen=True)
 class Loss:
-    """`value` is what is minimised (scalar tensor); `parts` are named floats to log."""
+    """`value` is what is minimised (scalar tensor), the mean over `count` targets; `parts` are named floats to log.
+
+    The count is what lets batches of different sizes, and processes, add up to one; left out, it is that of the rows.
+    """
 
     value: torch.Tensor
     outputs: Any = None
     parts: Mapping[str, float] = field(default_factory=dict)
+    count: float | None = None
+
+    def weight(self, rows: int) -> float:
+        """What the value weighs beside those of other batches, where its own batch had so many rows."""
+        return rows if self.count is None else self.count
 
 
 class Modality(ABC):

@@ -74,7 +74,7 @@ class MaskedLM(Objective):
         logits = logits_at(model, inputs, hidden)  # (M, V)
         count = int(hidden.sum())
         total = torch.nn.functional.cross_entropy(logits.float(), batch["labels"][hidden], reduction="sum")
-        return Loss(total / max(count, 1), logits, {"masked": float(count)})
+        return Loss(total / max(count, 1), logits, {"masked": float(count)}, count)
 
 
 def logits_at(model: Any, inputs: Batch, places: torch.Tensor) -> torch.Tensor:

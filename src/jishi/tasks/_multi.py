@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy
 import torch
 
-from jishi.core.contracts import Prediction
+from jishi.core.contracts import Loss, Prediction
 from jishi.core.errors import DataError
 from jishi.metrics import classification, temperature
 from jishi.tasks import _single
@@ -49,10 +49,10 @@ def gather(targets: Sequence[Sequence[float]]) -> torch.Tensor:
     return torch.tensor(targets)
 
 
-def loss(task: Labelled, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+def loss(task: Labelled, logits: torch.Tensor, targets: torch.Tensor) -> Loss:
     """Binary cross-entropy, the mean over rows and labels."""
     smoothed = targets * (1 - task.label_smoothing) + task.label_smoothing / 2
-    return torch.nn.functional.binary_cross_entropy_with_logits(logits.float(), smoothed)
+    return Loss(torch.nn.functional.binary_cross_entropy_with_logits(logits.float(), smoothed), logits)
 
 
 def decode(task: Labelled, logits: numpy.ndarray) -> list[Prediction]:

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import numpy
 import torch
 
-from jishi.core.contracts import Prediction
+from jishi.core.contracts import Loss, Prediction
 from jishi.core.errors import DataError, RowError
 from jishi.metrics import regression
 
@@ -51,9 +51,9 @@ def gather(targets: Sequence[float]) -> torch.Tensor:
     return torch.tensor(targets, dtype=torch.float32)
 
 
-def loss(task: Scaled, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:  # noqa: ARG001
+def loss(task: Scaled, logits: torch.Tensor, targets: torch.Tensor) -> Loss:  # noqa: ARG001
     """Mean squared error in standard deviations."""
-    return torch.nn.functional.mse_loss(logits.float().squeeze(-1), targets)
+    return Loss(torch.nn.functional.mse_loss(logits.float().squeeze(-1), targets), logits)
 
 
 def decode(task: Scaled, logits: numpy.ndarray) -> list[Prediction]:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy
 import torch
 
-from jishi.core.contracts import Prediction
+from jishi.core.contracts import Loss, Prediction
 from jishi.core.errors import DataError, RowError
 from jishi.metrics import classification, temperature
 
@@ -74,12 +74,13 @@ def gather(targets: Sequence[int]) -> torch.Tensor:
     return torch.tensor(targets)
 
 
-def loss(task: Labelled, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+def loss(task: Labelled, logits: torch.Tensor, targets: torch.Tensor) -> Loss:
     """Cross-entropy, the mean over the rows that have a known label."""
     total = torch.nn.functional.cross_entropy(
         logits.float(), targets, ignore_index=IGNORED, label_smoothing=task.label_smoothing, reduction="sum"
     )
-    return total / (targets != IGNORED).sum().clamp(min=1)
+    count = int((targets != IGNORED).sum())
+    return Loss(total / max(count, 1), logits, count=count)
 
 
 def decode(task: Labelled, logits: numpy.ndarray) -> list[Prediction]:

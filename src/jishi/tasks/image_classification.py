@@ -88,8 +88,7 @@ class ImageClassification(Task):
         return model(**{key: value for key, value in batch.items() if key != "labels"}).logits  # (B, K)
 
     def loss(self, model: Any, batch: Batch) -> Loss:
-        logits = self.forward(model, batch)
-        return Loss(_single.loss(self, logits, batch["labels"]), logits)
+        return _single.loss(self, self.forward(model, batch), batch["labels"])
 
     def decode(self, outputs: Any, features: Sequence[Features]) -> list[Prediction]:  # noqa: ARG002
         return _single.decode(self, matrix(outputs))

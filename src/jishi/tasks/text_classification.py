@@ -108,8 +108,8 @@ class TextClassification(Task):
         return model(**{key: value for key, value in batch.items() if key != "labels"}).logits  # (B, K)
 
     def loss(self, model: Any, batch: Batch) -> Loss:
-        logits = self.forward(model, batch)
-        return Loss(self._problem.loss(self, logits, batch["labels"]), logits)
+        loss: Loss = self._problem.loss(self, self.forward(model, batch), batch["labels"])
+        return loss
 
     def decode(self, outputs: Any, features: Sequence[Features]) -> list[Prediction]:  # noqa: ARG002
         return self._problem.decode(self, matrix(outputs))

@@ -92,7 +92,8 @@ class TokenClassification(Task):
         total = torch.nn.functional.cross_entropy(
             logits.float().flatten(0, 1), targets.flatten(), ignore_index=tokens.IGNORED, reduction="sum"
         )
-        return Loss(total / (targets != tokens.IGNORED).sum().clamp(min=1), logits)
+        count = int((targets != tokens.IGNORED).sum())
+        return Loss(total / max(count, 1), logits, count=count)
 
     def decode(self, outputs: Any, features: Sequence[Features]) -> list[Prediction]:
         """Entities with their text and score, which is the probability of their least sure unit."""

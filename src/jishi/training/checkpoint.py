@@ -24,7 +24,8 @@ def save(path: Path, model: Any, optimizer: torch.optim.Optimizer, state: Mappin
     tensors, groups = _optimizer_tensors(optimizer)
     try:
         with publish.folder(path) as temporary:
-            save_file(_weights(model), temporary / "weights.safetensors")
+            weights = {name: value.contiguous() for name, value in _weights(model).items()}
+            save_file(weights, temporary / "weights.safetensors")
             save_file(tensors, temporary / "optimizer.safetensors")
             random = base64.b64encode(torch.get_rng_state().numpy().tobytes()).decode()
             content = {**state, "optimizer": groups, "random": random}
@@ -41,10 +42,14 @@ def restore(path: Path, model: Any, optimizer: torch.optim.Optimizer) -> dict[st
     load_weights(path, model)
     state = json.loads((path / "state.json").read_text(encoding="utf-8"))
     tensors = load_file(path / "optimizer.safetensors")
+    learning = [weight for group in optimizer.param_groups for weight in group["params"]]
     members: dict[int, dict[str, Any]] = {}
     for name, value in tensors.items():
         index, _, key = name.partition(".")
-        members.setdefault(int(index), {})[key] = value
+        weight = learning[int(index)]
+        # A fused optimizer reads memory in order: a convolution's averages must lie as its weights do, channels last.
+        alike = torch.empty_like(weight).copy_(value) if value.shape == weight.shape else value
+        members.setdefault(int(index), {})[key] = alike
     optimizer.load_state_dict({"state": members, "param_groups": state.pop("optimizer")})
     random = bytearray(base64.b64decode(state.pop("random")))
     torch.set_rng_state(torch.frombuffer(random, dtype=torch.uint8))
@@ -81,8 +86,7 @@ def prune(folder: Path, keep: set[Path]) -> None:
 
 def _weights(model: Any) -> dict[str, torch.Tensor]:
     learning = {name: value.data for name, value in model.named_parameters() if value.requires_grad}
-    state = {**learning, **{name: value for name, value in model.named_buffers() if value.numel()}}
-    return {name: value.contiguous() for name, value in state.items()}
+    return {**learning, **{name: value for name, value in model.named_buffers() if value.numel()}}
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> tuple[dict[str, torch.Tensor], list[dict[str, Any]]]:

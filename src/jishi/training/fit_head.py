@@ -151,10 +151,11 @@ def _pick(batches: Sequence[Batch], masks: Sequence[torch.Tensor]) -> list[Batch
 
 
 def _loss(objective: Objective, head: _Head, batches: Sequence[Batch]) -> Any:
-    """The mean loss over all rows."""
-    sizes = [len(batch["states"]) for batch in batches]
-    losses = [objective.loss(head, batch).value * size for batch, size in zip(batches, sizes, strict=True)]
-    return sum(losses) / sum(sizes)
+    """The mean loss over all targets."""
+    losses = [objective.loss(head, batch) for batch in batches]
+    weights = [loss.weight(len(batch["states"])) for loss, batch in zip(losses, batches, strict=True)]
+    total = sum(loss.value * weight for loss, weight in zip(losses, weights, strict=True))
+    return total / max(sum(weights), 1)
 
 
 def _solve(

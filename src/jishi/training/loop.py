@@ -3,26 +3,29 @@
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import PartialState
 
 from jishi.core import manifest
-from jishi.core.contracts import Objective, Row, Task
+from jishi.core.contracts import Loss, Objective, Row, Task
 from jishi.core.errors import TrainingError
 from jishi.models.environment import free_cores, precision
 from jishi.models.inference import to
-from jishi.training import checkpoint, guards, optimizer
+from jishi.training import checkpoint, dropout, guards, memory, optimizer
 from jishi.training.batching import epoch_batches
 from jishi.training.features import Encoded
+from jishi.training.feed import Maker, Piece, feed
 from jishi.training.fit_head import fit_head
+from jishi.training.pace import Pace, counted, peak
+from jishi.training.packing import packable
 from jishi.training.spec import TrainSpec
 from jishi.training.states import States, recordable
+from jishi.training.update import Update
+from jishi.training.used_rows import used_rows
 from jishi.training.validate import validate
 
 
@@ -47,7 +50,9 @@ class Progress:
     waited: int = 0  # validations since the best
     seconds: float = 0.0
     losses: list[float] = field(default_factory=list)
-    threads: int = 1  # sums are rounded differently with another number: a resumed run keeps it
+    # Sums are rounded differently with another number of threads or in other pieces: a resumed run keeps both.
+    threads: int = 1
+    room: int | None = None  # padded tokens computed at once
 
 
 class Loop:
@@ -81,13 +86,19 @@ class Loop:
         )
         # For pictures, channels last is the order in memory that convolutions read fastest; other weights have no such order.
         self.model.to(self.device, memory_format=torch.channels_last)
-        self.optimizer = optimizer.build(model, head, spec, spec.learning_rate or learning_rate)
+        if spec.gradient_checkpointing:
+            memory.compute_again(model)
+        self.used = used_rows(model, objective, processor, self.features)
+        self.optimizer = optimizer.build(model, head, spec, spec.learning_rate or learning_rate, self.used)
         self.precision = precision() if spec.precision == "auto" else spec.precision
         self.steps = self._count_steps()
         if not self.steps and not spec.fit_head:
             raise TrainingError("training.no-steps")
         self.at = Progress(threads=spec.threads or free_cores())
-        self.states: States | None = None
+        self.update = Update(
+            model, objective, self.optimizer, lambda rows: self._maker()(rows), self.features.lengths, self.device,
+            self.precision, spec.max_grad_norm, self.used,
+        )  # fmt: skip
         self.records = self.steps > len(self._windows(0)) and recordable(
             model, head, objective
         )  # worth it from epoch 2 on
@@ -100,23 +111,14 @@ class Loop:
         if resumed:
             self._restore(resumed)
         torch.set_num_threads(self.at.threads)
+        self.update.room, self.update.packs = self._room(), self._packs()
         yield Event("start", self.at.step, self._facts(resumed, damaged))
         started = time.monotonic() - self.at.seconds
         if self.spec.fit_head == "before" and not self.at.step:
             yield self._fit_head()
-        if self.records and self._goes_on():
-            self.states = self._record()
         self.model.train()
-        while self._goes_on():
-            windows = self._windows(self.at.epoch)
-            while self.at.window < len(windows) and self._goes_on():
-                values = self._step(windows[self.at.window])
-                self.at.seconds = time.monotonic() - started
-                yield Event("step", self.at.step, values)
-                last = self.at.window == len(windows) or self.at.step == self.steps
-                yield from self._milestones(last)
-            if self._goes_on():
-                self.at.epoch, self.at.window = self.at.epoch + 1, 0
+        with dropout.fast(self.model):
+            yield from self._epochs(started)
         if self.stop and self.at.step < self.steps:
             yield Event("interrupted", self.at.step, {"checkpoint": str(self._save())})
             return
@@ -127,6 +129,29 @@ class Loop:
         self.at.seconds = time.monotonic() - started
         facts = {"best": self.at.best, "best_step": self.at.best_step, "seconds": self.at.seconds}
         yield Event("end", self.at.step, facts)
+
+    def _epochs(self, started: float) -> Iterator[Event]:
+        """Every step that is left, with the validations and checkpoints between."""
+        if not self._goes_on():
+            return
+        if self.records:
+            self.update.states = self._record()
+        pace = Pace(self.device, self._flops(), peak(self.device, self.precision))
+        while self._goes_on():
+            windows = self._windows(self.at.epoch)
+            self.at.room = self.update.room
+            pace.start()
+            for window in self._fed(windows[self.at.window :]):
+                pace.fed()
+                values = self._step(window)
+                self.at.seconds = time.monotonic() - started
+                yield Event("step", self.at.step, values | pace.told(values, self.steps - self.at.step))
+                yield from self._milestones(self.at.window == len(windows) or self.at.step == self.steps)
+                if not self._goes_on() or self.update.room != self.at.room:
+                    break
+                pace.start()
+            if self.at.window == len(windows) and self._goes_on():
+                self.at.epoch, self.at.window = self.at.epoch + 1, 0
 
     def _record(self) -> States | None:
         return States.record(self.model, self.head, self.objective, self.processor, self.features, self.folder)
@@ -174,52 +199,65 @@ class Loop:
             steps += math.ceil(part * len(self._windows(int(whole))))
         return min(steps, self.spec.max_steps or steps)
 
-    def _step(self, window: list[list[int]]) -> dict[str, Any]:
-        """One optimizer step over the batches of a window, each weighing as many rows as it has."""
-        clock = time.monotonic()
-        rows = sum(len(batch) for batch in window)
-        value = 0.0
-        parts: dict[str, float] = {}
-        for indices in window:
-            played = self.states.playing(self.states.of(indices)) if self.states else nullcontext()
-            with played, torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-                loss = self.objective.loss(self.model, self._batch(indices))
-            (loss.value * (len(indices) / rows)).backward()
-            value += float(loss.value.detach()) * len(indices) / rows
-            parts.update(loss.parts)
-        self.at.losses = [*self.at.losses[-9:], value]
-        guards.check_loss(self.at.losses, self.at.step + 1)
-        learning = [parameter for parameter in self.model.parameters() if parameter.grad is not None]
-        norm = float(torch.nn.utils.clip_grad_norm_(learning, self.spec.max_grad_norm))
-        guards.check_gradient(norm, self.at.step + 1)
+    def _step(self, window: list[Piece]) -> dict[str, Any]:
+        """One optimizer step; what is told of it."""
         optimizer.set_rate(self.optimizer, self.spec, self.at.step, self.steps)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        tokens = sum(self.features.lengths[index] for batch in window for index in batch)
+        rows = [row for piece, _ in window for row in piece]
+        found = self.update.step(window, self.at.step + 1)
+        self.at.losses = [*self.at.losses[-9:], found["loss"]]
+        guards.check_loss(self.at.losses, self.at.step + 1)
         self.at.step, self.at.window = self.at.step + 1, self.at.window + 1
         return {
-            "loss": value,
+            **found,
             "learning_rate": max(group["lr"] for group in self.optimizer.param_groups),
-            "grad_norm": norm,
             "epoch": self.at.epoch,
-            "rows": rows,
-            "tokens": tokens,
-            "tokens_per_second": tokens / (time.monotonic() - clock),
-            **parts,
+            "rows": len(rows),
+            "tokens": sum(self.features.lengths[row] for row in rows),
         }
 
-    def _batch(self, indices: list[int]) -> dict[str, Any]:
-        """The batch of some rows; a row's random part depends on seed, epoch and row only."""
-        features = [
-            self.objective.vary(
-                self.features[index],
-                self.processor,
-                np.random.default_rng([self.seed, self.at.epoch, index]),
-                training=True,
-            )
-            for index in indices
-        ]
-        return to(self.objective.collate(features, self.processor), self.device)
+    def _fed(self, windows: list[list[list[int]]]) -> Iterator[list[Piece]]:
+        """The windows with their batches, in pieces that memory has room for."""
+        lengths, room = self.features.lengths, self.at.room
+        pieces = [[piece for batch in window for piece in memory.split(batch, lengths, room)] for window in windows]
+        return feed(self._maker(), pieces, workers=self.spec.workers, pinned=self.device.type == "cuda")
+
+    def _maker(self) -> Maker:
+        return Maker(self.objective, self.processor, self.features, self.seed, self.at.epoch)
+
+    def _room(self) -> int | None:
+        """What memory has room for now, and no more than before a resumption; from one row, the longest, seen twice."""
+        lengths = self.features.lengths
+        rows = [max(range(len(lengths)), key=lengths.__getitem__)] * 2
+        try:
+            with memory.untouched(self.model):
+                kept = memory.bytes_kept(self.model, lambda: self._trial(rows))
+            room = memory.room(self.model, kept, 2 * lengths[rows[0]], self.device)
+        except (RuntimeError, MemoryError) as error:
+            if not memory.is_exhausted(error):
+                raise
+            room = 1  # row by row; a step tells where even that is too much
+        return min((one for one in (room, self.at.room) if one is not None), default=None)
+
+    def _packs(self) -> bool:
+        """Whether padding can be left out: tried on the shortest row beside the longest. On a GPU padded kernels are faster."""
+        order = sorted(range(len(self.features)), key=self.features.lengths.__getitem__)
+        batch = to(self._maker()([order[0], order[-1]], training=False), self.device)
+        return self.device.type == "cpu" and packable(self.model, self.objective, batch)
+
+    def _flops(self) -> float:
+        """Operations a token asks for, forward and backward; from one row, of middling length, seen twice."""
+        lengths = self.features.lengths
+        rows = [sorted(range(len(lengths)), key=lengths.__getitem__)[len(lengths) // 2]] * 2
+        try:
+            with memory.untouched(self.model):
+                return counted(lambda: self._trial(rows).value.backward()) / (2 * lengths[rows[0]])
+        except (RuntimeError, MemoryError) as error:
+            if not memory.is_exhausted(error):
+                raise
+            return 0.0  # not known
+
+    def _trial(self, rows: list[int]) -> Loss:
+        return self.update.loss(rows, to(self._maker()(rows, training=False), self.device))
 
     def _milestones(self, epoch_ends: bool) -> Iterator[Event]:
         """Validate and save where it is due."""
@@ -259,6 +297,8 @@ class Loop:
 
     def _restore(self, path: Path) -> None:
         self.at = Progress(**checkpoint.restore(path, self.model, self.optimizer)["progress"])
+        if self.used:
+            self.used.read()
 
     def _take_best(self) -> None:
         """End with the weights of the best validation, where there was one. Raises TrainingError where they were damaged."""

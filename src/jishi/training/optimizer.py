@@ -6,14 +6,17 @@ from typing import Any
 import torch
 
 from jishi.training.spec import TrainSpec
+from jishi.training.used_rows import UsedRows
 
 FRESH_LEARNING_RATE = 1e-3  # random weights must cover more ground than those that already know the language
 
 
-def build(model: Any, head: list[str], spec: TrainSpec, learning_rate: float) -> torch.optim.Optimizer:
+def build(
+    model: Any, head: list[str], spec: TrainSpec, learning_rate: float, used: UsedRows | None = None
+) -> torch.optim.Optimizer:
     """The optimizer over what learns: the head with its own rate, weight matrices with decay, the rest without.
 
-    `head` names the freshly initialised modules.
+    `head` names the freshly initialised modules; `used` stands in for its table.
     """
     head_rate = spec.head_learning_rate or max(FRESH_LEARNING_RATE, learning_rate)
     groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
@@ -21,7 +24,8 @@ def build(model: Any, head: list[str], spec: TrainSpec, learning_rate: float) ->
         if parameter.requires_grad:
             rate = head_rate if in_modules(name, head) else learning_rate
             decay = spec.weight_decay if parameter.ndim > 1 else 0.0
-            groups.setdefault((rate, decay), []).append(parameter)
+            member = used.part if used and parameter is used.table.weight else parameter
+            groups.setdefault((rate, decay), []).append(member)
     parameters = [
         {"params": members, "lr": rate, "peak": rate, "weight_decay": decay}
         for (rate, decay), members in groups.items()

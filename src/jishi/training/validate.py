@@ -17,10 +17,10 @@ BATCH_ROWS = 64
 def validate(
     objective: Objective, model: Any, processor: Any, features: Encoded, rows: Sequence[Row], *, seed: int
 ) -> dict[str, float]:
-    """`loss` (mean over rows) and, for a task, every metric of its `score`. Leaves the model in the mode it was in."""
+    """`loss` (mean over targets) and, for a task, every metric of its `score`. Leaves the model in the mode it was in."""
     training = model.training
     model.eval()
-    total = 0.0
+    total = targets = 0.0
     predictions: list[Prediction] = [{}] * len(features)
     try:
         with torch.inference_mode():
@@ -30,7 +30,8 @@ def validate(
                     for index in group
                 ]
                 loss = objective.loss(model, to(objective.collate(batch_features, processor), model.device))
-                total += float(loss.value) * len(group)
+                total += float(loss.value) * loss.weight(len(group))
+                targets += loss.weight(len(group))
                 if isinstance(objective, Task):
                     for index, prediction in zip(
                         group, objective.decode(loss.outputs.float().cpu(), batch_features), strict=True
@@ -38,5 +39,5 @@ def validate(
                         predictions[index] = prediction
     finally:
         model.train(training)
-    scores = {"loss": total / len(features)}
+    scores = {"loss": total / max(targets, 1)}
     return {**scores, **objective.score(predictions, rows)} if isinstance(objective, Task) else scores

@@ -1,0 +1,63 @@
+"""The batches of an epoch, made ahead by worker processes where there are any."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from jishi.core.contracts import Batch, Features, Objective
+
+Piece = tuple[list[int], Batch]  # rows that are computed at once, and their batch
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Makes the batch of some rows; a row's random part depends on seed, epoch and row only, whoever makes it."""
+
+    objective: Objective
+    processor: Any
+    features: Sequence[Features]
+    seed: int
+    epoch: int
+
+    def __call__(self, rows: Sequence[int], *, training: bool = True) -> Batch:
+        varied = [
+            self.objective.vary(
+                self.features[row],
+                self.processor,
+                np.random.default_rng([self.seed, self.epoch, row]),
+                training=training,
+            )
+            for row in rows
+        ]
+        return self.objective.collate(varied, self.processor)
+
+
+class _Made(Dataset[Batch]):
+    def __init__(self, make: Maker, pieces: Sequence[Sequence[int]]) -> None:
+        self.make, self.pieces = make, pieces
+
+    def __len__(self) -> int:
+        return len(self.pieces)
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.make(self.pieces[index])
+
+
+def feed(make: Maker, windows: Sequence[Sequence[list[int]]], *, workers: int, pinned: bool) -> Iterator[list[Piece]]:
+    """For each window its pieces with their batches, in order. Takes nothing from torch's random state."""
+    pieces = [piece for window in windows for piece in window]
+    loader = DataLoader(
+        _Made(make, pieces), batch_size=None, num_workers=workers, pin_memory=pinned, generator=torch.Generator(),
+        collate_fn=_as_it_is,
+    )  # fmt: skip
+    batches = iter(loader)
+    for window in windows:
+        yield [(piece, next(batches)) for piece in window]
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    return batch

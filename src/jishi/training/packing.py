@@ -1,0 +1,159 @@
+"""Batches without padding: the blocks of a backbone see the real tokens of all rows as one, and attention keeps the rows apart.
+
+Where a batch is padded from T to the longest row, most of a block's work is done on padding when rows differ in length. Here the
+tokens are gathered before the first block, (B, T, D) to (1, N, D), attention runs over rows of the same length together, which
+need no mask, and the states are put back after the last block, so that embeddings, pooling and head see what they always saw.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+from jishi.core.contracts import Batch, Objective
+from jishi.models import heads
+from jishi.training.dropout import Dropped
+
+NAME = "jishi-packed"
+CLOSE = 3e-5  # of the largest output: a difference that is rounding only
+
+
+class Layout:
+    """Where the real tokens of a right-padded batch are. Rows are taken shortest first, so that like lengths stand together."""
+
+    def __init__(self, mask: torch.Tensor) -> None:
+        self.shape = (int(mask.shape[0]), int(mask.shape[1]))  # B, T
+        lengths, order = mask.sum(1).sort(stable=True)
+        kept = torch.arange(self.shape[1], device=mask.device) < lengths[:, None]
+        places = order[:, None] * self.shape[1] + torch.arange(self.shape[1], device=mask.device)
+        self.places = places[kept]  # (N,) of each real token in the padded batch
+        values, counts = lengths.unique_consecutive(return_counts=True)
+        self.groups = list(zip(counts.tolist(), values.tolist(), strict=True))  # rows, and their length
+
+    def gather(self, value: Any) -> Any:
+        """A tensor (B or 1, T, …) as (1, N, …); a mask over pairs of tokens is not needed any more; all else as it is."""
+        if isinstance(value, tuple):
+            return tuple(self.gather(one) for one in value)
+        if not isinstance(value, torch.Tensor):
+            return value
+        if value.dim() == 4 and value.shape[-1] == self.shape[1]:
+            return None
+        if value.dim() > 1 and value.shape[1] == self.shape[1] and value.shape[0] in (1, self.shape[0]):
+            whole = value.expand(self.shape[0], *value.shape[1:])
+            return whole.reshape(-1, *value.shape[2:])[self.places][None]
+        return value
+
+    def scatter(self, states: torch.Tensor) -> torch.Tensor:
+        """States (1, N, D) as (B, T, D), zero where there is padding; padded ones as they are."""
+        if states.shape[:2] == self.shape:
+            return states
+        padded = states.new_zeros(self.shape[0] * self.shape[1], states.shape[-1])
+        return padded.index_copy(0, self.places, states[0]).view(*self.shape, -1)
+
+
+@contextmanager
+def packed(model: nn.Module, batch: Batch) -> Iterator[None]:
+    """While this holds, forward and backward of the model over this batch do no work on padding."""
+    mask = batch.get("attention_mask")
+    if mask is None or bool(mask.all()):
+        yield
+        return
+    blocks, layout = heads.layers(model), Layout(mask)
+    config = _backbone(model).config
+    implementation = config._attn_implementation
+    with ExitStack() as hooks:
+        for block in blocks:
+            hooks.callback(block.register_forward_pre_hook(_gathering(layout), with_kwargs=True).remove)
+        hooks.callback(blocks[-1].register_forward_hook(_scattering(layout)).remove)
+        config._attn_implementation = NAME
+        try:
+            yield
+        finally:
+            config._attn_implementation = implementation
+
+
+def packable(model: nn.Module, objective: Objective, batch: Batch) -> bool:
+    """Whether the model's outputs on a padded batch are the same when packed: it is tried, in evaluation mode."""
+    config, mask = getattr(_backbone(model), "config", None), batch.get("attention_mask")
+    ready = getattr(config, "_attn_implementation", None) == "sdpa" and heads.layers(model)
+    if not ready or mask is None or bool(mask.all()):
+        return False
+    training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            plain = _real(objective.loss(model, batch).outputs, mask)
+            with packed(model, batch):
+                found = _real(objective.loss(model, batch).outputs, mask)
+    except (RuntimeError, TypeError, ValueError, AttributeError):  # the blocks are no plain stack over tokens
+        return False
+    finally:
+        model.train(training)
+    return bool((found - plain).abs().max() <= CLOSE * plain.abs().max())
+
+
+def _real(outputs: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Outputs (B, K), or those of the real tokens among (B, T, K)."""
+    return outputs[mask.bool()] if outputs.shape[:2] == mask.shape else outputs
+
+
+def attend(
+    module: nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, _: Any, *,
+    layout: Layout, dropout: float = 0.0, scaling: float | None = None, **kwargs: Any,
+) -> tuple[torch.Tensor, None]:  # fmt: skip
+    """Attention (1, H, N, D) within each row of the layout; the answer is (1, N, H, D)."""
+    start, found = 0, []
+    for rows, length in layout.groups:
+        end = start + rows * length
+        parts = [_apart(tensor[:, :, start:end], rows) for tensor in (query, key, value)]
+        if dropout and not getattr(module, "is_causal", False) and query.shape[1] == key.shape[1]:
+            answer = _dropped(*parts, dropout, scaling)
+        else:
+            answer, _ = sdpa_attention_forward(module, *parts, None, dropout=dropout, scaling=scaling, **kwargs)
+        found.append(answer.reshape(rows * length, *answer.shape[2:]))
+        start = end
+    return torch.cat(found)[None], None
+
+
+def _apart(tensor: torch.Tensor, rows: int) -> torch.Tensor:
+    """(1, H, rows · L, D) as (rows, H, L, D)."""
+    return tensor[0].unflatten(1, (rows, -1)).transpose(0, 1)
+
+
+def _dropped(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rate: float, scaling: float | None
+) -> torch.Tensor:
+    """Attention with dropout on its weights, as torch computes it on a CPU, with masks that are drawn faster; (B, T, H, D)."""
+    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    weights = ((query * scaling) @ key.transpose(-1, -2)).softmax(-1)
+    return (Dropped.apply(weights, rate) @ value).transpose(1, 2)  # type: ignore[no-any-return]
+
+
+def _gathering(layout: Layout) -> Any:
+    def gather(_: nn.Module, given: Sequence[Any], named: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        return layout.gather(tuple(given)), {
+            **{name: layout.gather(value) for name, value in named.items()},
+            "layout": layout,
+        }
+
+    return gather
+
+
+def _scattering(layout: Layout) -> Any:
+    def scatter(_: nn.Module, __: Any, output: Any) -> Any:
+        if isinstance(output, tuple):
+            return (layout.scatter(output[0]), *output[1:])
+        return layout.scatter(output)
+
+    return scatter
+
+
+def _backbone(model: nn.Module) -> Any:
+    return getattr(model, getattr(model, "base_model_prefix", ""), model)
+
+
+AttentionInterface.register(NAME, attend)

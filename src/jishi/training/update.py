@@ -1,0 +1,104 @@
+"""One optimizer step: forward and backward over a window of batches, in pieces that fit into memory, then the update."""
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from jishi.core.contracts import Batch, Loss, Objective
+from jishi.core.errors import TrainingError
+from jishi.models.inference import to
+from jishi.training import guards, memory
+from jishi.training.feed import Piece
+from jishi.training.packing import packed
+from jishi.training.states import States
+from jishi.training.used_rows import UsedRows
+
+
+@dataclass
+class Update:
+    """What a step needs. `make` gives the batch of some rows; `room` is the number of padded tokens computed at once."""
+
+    model: Any
+    objective: Objective
+    optimizer: torch.optim.Optimizer
+    make: Callable[[list[int]], Batch]
+    lengths: Sequence[int]
+    device: torch.device
+    precision: str
+    max_grad_norm: float
+    used: UsedRows | None = None
+    states: States | None = None
+    packs: bool = False  # whether the blocks skip the padding
+    room: int | None = None
+
+    def step(self, pieces: Sequence[Piece], number: int) -> dict[str, Any]:
+        """The step `number`: one that does not fit is done again in smaller pieces, with the same random numbers.
+
+        The gradient is that of the mean over all targets of the window, however it is cut. Raises TrainingError.
+        """
+        random = torch.get_rng_state()
+        while True:
+            try:
+                value, weight, parts = self._accumulate(pieces)
+                break
+            except (RuntimeError, MemoryError) as error:
+                if not memory.is_exhausted(error):
+                    raise
+            self.optimizer.zero_grad(set_to_none=True)
+            pieces = self._smaller(pieces)
+            torch.set_rng_state(random)
+        return {"loss": value, "grad_norm": self._update(value, weight, number), **parts}
+
+    def loss(self, rows: Sequence[int], batch: Batch) -> Loss:
+        """The forward pass of some rows, in the precision of the run, with the frozen part played back where it was recorded."""
+        played = self.states.playing(self.states.of(rows)) if self.states else nullcontext()
+        with played, torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            return self.objective.loss(self.model, batch)
+
+    def _accumulate(self, pieces: Sequence[Piece]) -> tuple[float, float, dict[str, float]]:
+        """Add up the gradient of the summed loss; the mean loss, the number of targets, and the parts to log."""
+        value = weight = 0.0
+        parts: dict[str, float] = {}
+        for rows, batch in pieces:
+            batch = to(batch, self.device)
+            with (
+                packed(self.model, batch) if self.packs else nullcontext()
+            ):  # blocks may be computed again on the way back
+                loss = self.loss(rows, batch)
+                share = loss.weight(len(rows))
+                (loss.value * share).backward()
+            value += float(loss.value.detach()) * share
+            weight += share
+            parts.update(loss.parts)
+        return value / max(weight, 1), max(weight, 1), parts
+
+    def _update(self, value: float, weight: float, number: int) -> float:
+        """Scale the gradient to the mean, hold it to the norm allowed, and let the optimizer step; the norm."""
+        guards.check_loss([value], number)
+        if self.used:
+            self.used.gather()
+        learning = [weight for group in self.optimizer.param_groups for weight in group["params"]]
+        gradients = [parameter.grad for parameter in learning if parameter.grad is not None]
+        norm = float(torch.nn.utils.get_total_norm(gradients)) / weight
+        guards.check_gradient(norm, number)
+        torch._foreach_mul_(gradients, min(1.0, self.max_grad_norm / (norm + 1e-6)) / weight)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.used:
+            self.used.write()
+        return norm
+
+    def _smaller(self, pieces: Sequence[Piece]) -> list[Piece]:
+        """The same rows in pieces of half the size. Raises TrainingError where a piece is one row already."""
+        rows = [row for piece, _ in pieces for row in piece]
+        largest = max((piece for piece, _ in pieces), key=lambda piece: len(piece) * self._longest(piece))
+        if len(largest) == 1:
+            raise TrainingError("training.memory-short", tokens=self._longest(largest))
+        self.room = len(largest) * self._longest(largest) // 2
+        return [(piece, self.make(piece)) for piece in memory.split(rows, self.lengths, self.room)]
+
+    def _longest(self, rows: Sequence[int]) -> int:
+        return max(self.lengths[row] for row in rows)

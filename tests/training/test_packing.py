@@ -1,0 +1,126 @@
+"""Without padding the loss and every gradient are the same."""
+
+from contextlib import nullcontext
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, ModernBertConfig, ModernBertForMaskedLM
+
+import tiny
+from jishi.adaptation.lora import LoRA
+from jishi.core.contracts import Loss
+from jishi.models import heads
+from jishi.tasks.text_classification import TextClassification
+from jishi.training.loop import Loop
+from jishi.training.packing import Layout, attend, packable, packed
+from jishi.training.spec import TrainSpec
+from points import run
+
+LENGTHS = torch.tensor([9, 3, 3, 6, 1])
+SMALL = {"vocab_size": 40, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+
+
+def batch() -> dict[str, torch.Tensor]:
+    mask = (torch.arange(9) < LENGTHS[:, None]).long()
+    ids = torch.randint(5, 40, (5, 9), generator=torch.Generator().manual_seed(0)) * mask
+    return {"input_ids": ids, "attention_mask": mask}
+
+
+class Guess:
+    """A loss on every real output, so that all of them matter: logits (B, K) or (B, T, K)."""
+
+    def loss(self, model, batch) -> Loss:
+        logits = model(**batch).logits
+        real = logits[batch["attention_mask"].bool()] if logits.dim() == 3 else logits
+        weights = torch.linspace(-1, 1, real.numel()).view_as(real)
+        return Loss((real * weights).sum(), logits)
+
+
+def models() -> dict:
+    torch.manual_seed(0)
+    return {
+        "one label": tiny.sequence_classifier(40, num_labels=3),
+        "a label a token": tiny.token_classifier(40, num_labels=3),
+        "hidden tokens": tiny.masked_lm(40),
+        "lora": LoRA().apply(tiny.sequence_classifier(40, num_labels=3), TextClassification()),
+        "decoder, shared keys": LlamaForCausalLM(LlamaConfig(**SMALL, num_key_value_heads=1)),
+        "computed again": computed_again(),
+    }
+
+
+def computed_again():
+    model = tiny.token_classifier(40, num_labels=3)
+    model.activation_checkpointing_enable({"use_reentrant": False})
+    return model
+
+
+@pytest.mark.parametrize("name", models())
+def test_loss_and_gradients_equal_those_of_the_padded_batch(name):
+    model, found = models()[name].train(), []
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    assert packable(model, Guess(), batch()) and model.training
+    for pack in (False, True):
+        model.zero_grad()
+        with packed(model, batch()) if pack else nullcontext():
+            loss = Guess().loss(model, batch())
+            loss.value.backward()
+        gradients = {name: value.grad for name, value in model.named_parameters() if value.grad is not None}
+        found.append((loss.value.detach(), gradients))
+    (plain, expected), (value, gradients) = found
+    torch.testing.assert_close(value, plain, atol=1e-5, rtol=1e-5)
+    assert gradients.keys() == expected.keys()
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(gradient, expected[name], atol=1e-5, rtol=1e-4)
+
+
+def test_the_blocks_see_the_real_tokens_only():
+    model = tiny.sequence_classifier(40, num_labels=3)
+    seen = []
+    heads.layers(model)[1].attention.register_forward_hook(lambda _, given, __: seen.append(given[0].shape[:2]))
+    with packed(model, batch()):
+        Guess().loss(model, batch())
+    assert seen == [(1, int(LENGTHS.sum()))]
+    Guess().loss(model, batch())
+    assert seen[1] == (5, 9)  # and afterwards all is as before
+
+
+def test_attention_with_dropout_has_the_mean_it_had_without():
+    """One token attends to itself only: its weight is 0 or 1 / (1 − p), one on average."""
+    module = tiny.sequence_classifier(40, num_labels=3).train().bert.encoder.layer[0].attention.self
+    mask = torch.zeros(4001, 2, dtype=torch.long)
+    mask[:, 0] = 1
+    mask[0] = 1  # one row of two tokens, 4,000 rows of one
+    torch.manual_seed(0)
+    states = torch.ones(1, 2, int(mask.sum()), 8)
+    answer, _ = attend(module, states, states, states, None, layout=Layout(mask), dropout=0.25)
+    single = answer[0, :4000]
+    torch.testing.assert_close(single.unique(), torch.tensor([0.0, 4 / 3]))
+    share = float((single[:, :, 0] == 0).float().mean())
+    assert abs(share - 0.25) < 4 * (0.25 * 0.75 / 8000) ** 0.5
+
+
+def test_what_a_mask_says_beyond_padding_forbids_it():
+    """A window of attention smaller than the row stands in the mask, which a packed batch has none of."""
+    torch.manual_seed(0)
+    windowed = ModernBertForMaskedLM(ModernBertConfig(**SMALL, pad_token_id=0, local_attention=4))
+    assert not packable(windowed, Guess(), batch())
+    even = {"input_ids": batch()["input_ids"][:1], "attention_mask": batch()["attention_mask"][:1]}
+    assert not packable(tiny.sequence_classifier(40, num_labels=3), Guess(), even)  # no padding, nothing to gain
+
+
+def test_a_run_packs_by_itself(tmp_path):
+    words = "good bad fine poor movie"
+    processor = tiny.tokenizer(words)
+    task = TextClassification(problem="single", labels=("bad", "good"), prefix="", max_length=32)
+    rows = [{"text": " ".join(words.split()[: 1 + row % 5]), "label": ("bad", "good")[row % 2]} for row in range(10)]
+    loop = Loop(
+        tiny.sequence_classifier(len(processor), num_labels=2), task, processor,
+        TrainSpec(epochs=1, batch_size=10, precision="fp32", threads=1),
+        train=rows, validation=None, head=["classifier"], learning_rate=1e-2, folder=tmp_path, seed=0,
+    )  # fmt: skip
+    seen = []
+    heads.layers(loop.model)[0].attention.register_forward_hook(lambda _, given, __: seen.append(given[0].shape[:2]))
+    run(loop)
+    assert loop.update.packs and seen[-1] == (1, sum(loop.features.lengths))
