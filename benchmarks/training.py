@@ -1,0 +1,335 @@
+"""Training beside transformers' Trainer: the same model, rows, batch size, dropout and optimizer, measured in turns.
+
+    python benchmarks/training.py                     every case, three rounds
+    python benchmarks/training.py --only MiniLM       the cases whose name contains one of the words
+    python benchmarks/training.py --steps 8 --rounds 1
+
+Each measurement is a process of its own on one thread: Jishi, the Trainer as it comes, and the Trainer set as well as we know
+(rows grouped by length; bf16 where this machine is faster with it), one after the other, then all again. Tokens are the real
+ones, without padding; MFU is against a product of large matrices measured in the same process. Medians over the rounds.
+"""
+
+import argparse
+import gzip
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+CONTENDERS = ("Jishi", "Trainer", "Trainer, well set")
+ROWS, BATCH, LENGTH = 1024, 32, 128
+WARM = 2  # steps that are not counted
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is trained: a base, which weights learn, and on what. `epochs` repeats the rows until a whole run is measured."""
+
+    base: str
+    adapt: str = "full"
+    data: str = "banking77"
+    objective: str = "text-classification"
+    rows: int = ROWS
+    epochs: int = 0
+
+
+CASES = {
+    "MiniLM, all weights": Case("minilm"),
+    "BERT-base size, all weights": Case("bert-base", rows=512),
+    "MiniLM, LoRA": Case("minilm", adapt="lora"),
+    "MiniLM, head only, 3 epochs": Case("minilm", adapt="frozen", rows=512, epochs=3),
+    "masked LM, 10 M": Case("masked-10m", data="corpus_en", objective="masked-lm"),
+}
+
+
+def main() -> None:
+    options = parse()
+    if options.run:
+        print(json.dumps(measured(options)))
+        return
+    names = [name for name in CASES if any(word in name for word in options.only)]
+    found: dict[tuple[str, str], list[dict[str, float]]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(options.rounds):
+            for name in names:
+                for contender in CONTENDERS:
+                    found.setdefault((name, contender), []).append(ask(name, contender, folder, options))
+    print(table(names, found))
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="*", default=[""])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=16, help="steps of each measurement")
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--run", nargs=2, metavar=("CASE", "CONTENDER"), help=argparse.SUPPRESS)
+    parser.add_argument("--models", type=Path, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def ask(name: str, contender: str, models: str, options: argparse.Namespace) -> dict[str, float]:
+    """One measurement, in a process of its own."""
+    command = [
+        sys.executable, __file__, "--run", name, contender, "--models", models, "--steps", str(options.steps),
+        "--data", str(options.data),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{name}, {contender}: {done.stderr[-2000:]}")
+    told: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    print(f"{name}, {contender}: {told['rows']:.1f} rows/s, {told['tokens']:.0f} tokens/s", file=sys.stderr, flush=True)
+    return told
+
+
+def table(names: Sequence[str], found: dict[tuple[str, str], list[dict[str, float]]]) -> str:
+    lines = [
+        "| case | | rows/s | real tokens/s | × Trainer | × well set | padding | MFU | peak memory |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for name in names:
+        middle = {
+            contender: {key: statistics.median(told[key] for told in found[name, contender]) for key in found[name, contender][0]}
+            for contender in CONTENDERS
+        }  # fmt: skip
+        for contender in CONTENDERS:
+            one = middle[contender]
+            ratios = " | ".join(f"{one['tokens'] / middle[rival]['tokens']:.2f}" for rival in CONTENDERS[1:])
+            lines.append(
+                f"| {name} | {contender} | {one['rows']:.1f} | {one['tokens']:.0f} | {ratios} | {one['padding']:.0%} "
+                f"| {one['tokens'] * one['flops'] / one['peak']:.2f} | {one['memory'] / 2**30:.2f} GiB |"
+            )
+    return "\n".join(lines)
+
+
+# --- one measurement --------------------------------------------------------------------------------------------------
+
+
+def measured(options: argparse.Namespace) -> dict[str, float]:
+    """Rows and real tokens a second over the steps after the first ones, or over a whole run with its preparation."""
+    import torch
+
+    from jishi.training.pace import peak
+
+    torch.set_num_threads(1)
+    name, contender = options.run
+    case = CASES[name]
+    setup = prepared(case, options)
+    train = with_jishi if contender == CONTENDERS[0] else with_trainer
+    flops = flops_per_token(setup)
+    rows = tokens = slots = seconds = 0.0
+    for number, step in enumerate(train(setup, options.steps, contender == CONTENDERS[2])):
+        if number >= WARM or case.epochs:
+            rows, tokens, slots, seconds = rows + step[0], tokens + step[1], slots + step[2], seconds + step[3]
+    return {
+        "rows": rows / seconds, "tokens": tokens / seconds, "padding": 1 - tokens / slots, "flops": flops,
+        "peak": peak(torch.device("cpu"), "fp32"), "memory": peak_memory(),
+    }  # fmt: skip
+
+
+@dataclass
+class Setup:
+    """What both sides start from."""
+
+    case: Case
+    spec: Any
+    base: Any
+    processor: Any
+    objective: Any
+    rows: list[Any]
+    folder: Path
+
+    def model(self) -> Any:
+        """A fresh model with its head and adaptation, of the same random weights for both."""
+        import torch
+
+        from jishi.core import registry
+        from jishi.core.contracts import Adaptation, Task
+        from jishi.models import heads, load
+
+        torch.manual_seed(0)
+        built = load.model(self.spec, self.objective.head(), self.base, self.processor)
+        head = heads.head_modules(built) if isinstance(self.objective, Task) else []
+        return registry.get(Adaptation, self.case.adapt)().apply(built, self.objective), head
+
+
+def prepared(case: Case, options: argparse.Namespace) -> Setup:
+    from jishi.core import registry
+    from jishi.core.contracts import Objective
+    from jishi.models import load
+    from jishi.models.spec import ModelSpec
+
+    spec = ModelSpec(str(made(case.base, options.models)))
+    base, processor = load.base(spec), load.processor(spec)
+    objective = registry.get(Objective, case.objective)(max_length=LENGTH)
+    rows = [objective.parse(row) for row in read(options.data / case.data, case.rows)]
+    return Setup(case, spec, base, processor, objective.initialize(rows, base), rows, options.models)
+
+
+def read(folder: Path, count: int) -> list[dict[str, Any]]:
+    """As many rows of a set, spread over all of it."""
+    file = folder / ("wikipedia.jsonl.gz" if (folder / "wikipedia.jsonl.gz").exists() else "train.jsonl.gz")
+    with gzip.open(file, "rt", encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines]
+    return rows[:: max(1, len(rows) // count)][:count]
+
+
+def made(base: str, folder: Path) -> Path:
+    """The folder of a base: an embedded one, or one of the size asked for with random weights and MiniLM's tokenizer."""
+    from transformers import BertConfig, BertForMaskedLM, BertModel
+
+    from jishi.models import load
+    from jishi.models.origin import locate
+    from jishi.models.spec import ModelSpec
+
+    known: Path = locate(ModelSpec("minilm"))  # type: ignore[assignment]
+    if base == "minilm":
+        return known
+    place = folder / base
+    if not place.exists():
+        if base == "bert-base":
+            model = BertModel(BertConfig(), add_pooling_layer=False)
+        else:
+            size = {"hidden_size": 192, "num_hidden_layers": 9, "num_attention_heads": 6, "intermediate_size": 768}
+            model = BertForMaskedLM(BertConfig(**size))
+        model.save_pretrained(place)
+        load.processor(ModelSpec("minilm")).save_pretrained(place)
+    return place
+
+
+def flops_per_token(setup: Setup) -> float:
+    """Operations that one token of a row of middling length asks for, forward and backward, nothing left out."""
+    from jishi.training.feed import Maker
+    from jishi.training.pace import counted
+
+    features = [setup.objective.encode(row, setup.processor) for row in setup.rows]
+    middle = sorted(range(len(features)), key=lambda index: features[index]["length"])[len(features) // 2]
+    batch = Maker(setup.objective, setup.processor, features, 0, 0)([middle])
+    model, _ = setup.model()
+    return counted(lambda: setup.objective.loss(model, batch).value.backward()) / features[middle]["length"]
+
+
+def with_jishi(setup: Setup, steps: int, _: bool) -> Iterator[tuple[float, float, float, float]]:
+    """(rows, real tokens, tokens computed, seconds) of each step."""
+    from jishi.training.batching import padding_share
+    from jishi.training.loop import Loop
+    from jishi.training.spec import TrainSpec
+
+    model, head = setup.model()
+    epochs = setup.case.epochs
+    spec = TrainSpec(
+        batch_size=BATCH, threads=1, epochs=epochs or 99, max_steps=None if epochs else steps, learning_rate=1e-4,
+        checkpoint_every=10**6,
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory(dir=setup.folder) as folder:
+        clock = time.perf_counter()
+        loop = Loop(
+            model, setup.objective, setup.processor, spec, train=setup.rows, validation=None, head=head, learning_rate=1e-4,
+            folder=Path(folder), seed=0,
+        )  # fmt: skip
+        if not epochs:
+            clock = time.perf_counter()
+        for event in loop.events():
+            if event.kind == "step":
+                now = time.perf_counter()
+                tokens = event.values["tokens"]
+                waste = 0.0 if loop.update.packs else padding_share(loop._windows(0)[0], loop.features.lengths)
+                yield event.values["rows"], tokens, tokens / (1 - waste), now - clock
+                clock = now
+
+
+def with_trainer(setup: Setup, steps: int, well_set: bool) -> Iterator[tuple[float, float, float, float]]:
+    """The same, of transformers' Trainer; its batches come from its own collators, as a user's would."""
+    from transformers import (
+        DataCollatorForLanguageModeling,
+        DataCollatorWithPadding,
+        Trainer,
+        TrainerCallback,
+        TrainingArguments,
+    )
+
+    from jishi.models.environment import precision
+
+    told: list[tuple[float, float, float, float]] = []
+    seen: list[tuple[int, int, int]] = []
+    masked = setup.case.objective == "masked-lm"
+    pad = DataCollatorForLanguageModeling(setup.processor) if masked else DataCollatorWithPadding(setup.processor)
+
+    def collate(features: list[dict[str, Any]]) -> Any:
+        batch = pad(features)
+        seen.append((len(features), int(batch["attention_mask"].sum()), batch["attention_mask"].numel()))
+        return batch
+
+    class Clock(TrainerCallback):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.last = time.perf_counter()
+
+        def on_train_begin(self, *_: Any, **__: Any) -> None:
+            if not setup.case.epochs:
+                self.last = time.perf_counter()
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            now = time.perf_counter()
+            told.append((*seen[len(told)], now - self.last))
+            self.last = now
+
+    model, _ = setup.model()
+    with tempfile.TemporaryDirectory(dir=setup.folder) as folder:
+        arguments = TrainingArguments(
+            output_dir=folder, per_device_train_batch_size=BATCH, learning_rate=1e-4, save_strategy="no", report_to=[],
+            max_steps=-1 if setup.case.epochs else steps, num_train_epochs=setup.case.epochs or 3, use_cpu=True,
+            logging_strategy="no", disable_tqdm=True, remove_unused_columns=False, bf16=well_set and precision() == "bf16",
+            train_sampling_strategy="group_by_length" if well_set else "random",
+        )  # fmt: skip
+        clock = Clock()
+        trainer = Trainer(
+            model=with_loss(model), args=arguments, train_dataset=encoded(setup), data_collator=collate,
+            callbacks=[clock],
+        )  # fmt: skip
+        trainer.train()
+    yield from told
+
+
+def encoded(setup: Setup) -> list[dict[str, Any]]:
+    """Rows tokenised once, as `datasets.map` would leave them."""
+    labels = list(getattr(setup.objective, "labels", ()))
+    texts = setup.processor([row["text"] for row in setup.rows], truncation=True, max_length=LENGTH)
+    rows = [{key: texts[key][index] for key in ("input_ids", "attention_mask")} for index in range(len(setup.rows))]
+    if labels:
+        for row, given in zip(rows, setup.rows, strict=True):
+            row["labels"] = labels.index(given["label"])
+    return rows
+
+
+def with_loss(model: Any) -> Any:
+    """The very model that Jishi trains, answering the loss as the Trainer asks for it: cross-entropy over all logits."""
+    import torch
+
+    class Wrapped(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = model
+
+        def forward(self, labels: Any = None, **inputs: Any) -> dict[str, Any]:
+            logits = self.inner(**inputs).logits
+            loss = torch.nn.functional.cross_entropy(logits.flatten(0, -2), labels.flatten())
+            return {"loss": loss, "logits": logits}
+
+    return Wrapped()
+
+
+def peak_memory() -> float:
+    from jishi.lifecycle.finetune import resident_bytes
+
+    return resident_bytes()
+
+
+if __name__ == "__main__":
+    main()
