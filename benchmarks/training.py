@@ -2,11 +2,12 @@
 
     python benchmarks/training.py                     every case, three rounds
     python benchmarks/training.py --only MiniLM       the cases whose name contains one of the words
-    python benchmarks/training.py --steps 8 --rounds 1
+    python benchmarks/training.py --rounds 1
 
 Each measurement is a process of its own on one thread: Jishi, the Trainer as it comes, and the Trainer set as well as we know
 (rows grouped by length; bf16 where this machine is faster with it), one after the other, then all again. Tokens are the real
-ones, without padding; MFU is against a product of large matrices measured in the same process. Medians over the rounds.
+ones of a whole epoch but its first step, without padding; MFU is against a product of large matrices measured in the same
+process. Medians over the rounds.
 """
 
 import argparse
@@ -24,28 +25,28 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 CONTENDERS = ("Jishi", "Trainer", "Trainer, well set")
-ROWS, BATCH, LENGTH = 1024, 32, 128
-WARM = 2  # steps that are not counted
+BATCH, LENGTH = 32, 128
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is trained: a base, which weights learn, and on what. `epochs` repeats the rows until a whole run is measured."""
+    """What is trained: a base, which weights learn, and on what. With `whole` the run is measured from its very beginning."""
 
     base: str
     adapt: str = "full"
     data: str = "banking77"
     objective: str = "text-classification"
-    rows: int = ROWS
-    epochs: int = 0
+    rows: int = 512
+    epochs: int = 1
+    whole: bool = False
 
 
 CASES = {
     "MiniLM, all weights": Case("minilm"),
-    "BERT-base size, all weights": Case("bert-base", rows=512),
+    "BERT-base size, all weights": Case("bert-base", rows=256),
     "MiniLM, LoRA": Case("minilm", adapt="lora"),
-    "MiniLM, head only, 3 epochs": Case("minilm", adapt="frozen", rows=512, epochs=3),
-    "masked LM, 10 M": Case("masked-10m", data="corpus_en", objective="masked-lm"),
+    "MiniLM, head only, 3 epochs": Case("minilm", adapt="frozen", epochs=3, whole=True),
+    "masked LM, 10 M": Case("masked-10m", data="corpus_en", objective="masked-lm", rows=256),
 }
 
 
@@ -68,7 +69,6 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", default=[""])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=16, help="steps of each measurement")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--run", nargs=2, metavar=("CASE", "CONTENDER"), help=argparse.SUPPRESS)
     parser.add_argument("--models", type=Path, help=argparse.SUPPRESS)
@@ -78,8 +78,7 @@ def parse() -> argparse.Namespace:
 def ask(name: str, contender: str, models: str, options: argparse.Namespace) -> dict[str, float]:
     """One measurement, in a process of its own."""
     command = [
-        sys.executable, __file__, "--run", name, contender, "--models", models, "--steps", str(options.steps),
-        "--data", str(options.data),
+        sys.executable, __file__, "--run", name, contender, "--models", models, "--data", str(options.data),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
@@ -125,8 +124,8 @@ def measured(options: argparse.Namespace) -> dict[str, float]:
     train = with_jishi if contender == CONTENDERS[0] else with_trainer
     flops = flops_per_token(setup)
     rows = tokens = slots = seconds = 0.0
-    for number, step in enumerate(train(setup, options.steps, contender == CONTENDERS[2])):
-        if number >= WARM or case.epochs:
+    for number, step in enumerate(train(setup, contender == CONTENDERS[2])):
+        if number or case.whole:
             rows, tokens, slots, seconds = rows + step[0], tokens + step[1], slots + step[2], seconds + step[3]
     return {
         "rows": rows / seconds, "tokens": tokens / seconds, "padding": 1 - tokens / slots, "flops": flops,
@@ -216,26 +215,20 @@ def flops_per_token(setup: Setup) -> float:
     return counted(lambda: setup.objective.loss(model, batch).value.backward()) / features[middle]["length"]
 
 
-def with_jishi(setup: Setup, steps: int, _: bool) -> Iterator[tuple[float, float, float, float]]:
+def with_jishi(setup: Setup, _: bool) -> Iterator[tuple[float, float, float, float]]:
     """(rows, real tokens, tokens computed, seconds) of each step."""
     from jishi.training.batching import padding_share
     from jishi.training.loop import Loop
     from jishi.training.spec import TrainSpec
 
     model, head = setup.model()
-    epochs = setup.case.epochs
-    spec = TrainSpec(
-        batch_size=BATCH, threads=1, epochs=epochs or 99, max_steps=None if epochs else steps, learning_rate=1e-4,
-        checkpoint_every=10**6,
-    )  # fmt: skip
+    spec = TrainSpec(batch_size=BATCH, threads=1, epochs=setup.case.epochs, checkpoint_every=10**6)
     with tempfile.TemporaryDirectory(dir=setup.folder) as folder:
         clock = time.perf_counter()
         loop = Loop(
             model, setup.objective, setup.processor, spec, train=setup.rows, validation=None, head=head, learning_rate=1e-4,
             folder=Path(folder), seed=0,
         )  # fmt: skip
-        if not epochs:
-            clock = time.perf_counter()
         for event in loop.events():
             if event.kind == "step":
                 now = time.perf_counter()
@@ -245,7 +238,7 @@ def with_jishi(setup: Setup, steps: int, _: bool) -> Iterator[tuple[float, float
                 clock = now
 
 
-def with_trainer(setup: Setup, steps: int, well_set: bool) -> Iterator[tuple[float, float, float, float]]:
+def with_trainer(setup: Setup, well_set: bool) -> Iterator[tuple[float, float, float, float]]:
     """The same, of transformers' Trainer; its batches come from its own collators, as a user's would."""
     from transformers import (
         DataCollatorForLanguageModeling,
@@ -268,12 +261,7 @@ def with_trainer(setup: Setup, steps: int, well_set: bool) -> Iterator[tuple[flo
         return batch
 
     class Clock(TrainerCallback):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self.last = time.perf_counter()
-
-        def on_train_begin(self, *_: Any, **__: Any) -> None:
-            if not setup.case.epochs:
-                self.last = time.perf_counter()
+        last = time.perf_counter()
 
         def on_step_end(self, *_: Any, **__: Any) -> None:
             now = time.perf_counter()
@@ -284,14 +272,13 @@ def with_trainer(setup: Setup, steps: int, well_set: bool) -> Iterator[tuple[flo
     with tempfile.TemporaryDirectory(dir=setup.folder) as folder:
         arguments = TrainingArguments(
             output_dir=folder, per_device_train_batch_size=BATCH, learning_rate=1e-4, save_strategy="no", report_to=[],
-            max_steps=-1 if setup.case.epochs else steps, num_train_epochs=setup.case.epochs or 3, use_cpu=True,
+            num_train_epochs=setup.case.epochs, use_cpu=True,
             logging_strategy="no", disable_tqdm=True, remove_unused_columns=False, bf16=well_set and precision() == "bf16",
             train_sampling_strategy="group_by_length" if well_set else "random",
         )  # fmt: skip
-        clock = Clock()
         trainer = Trainer(
             model=with_loss(model), args=arguments, train_dataset=encoded(setup), data_collator=collate,
-            callbacks=[clock],
+            callbacks=[Clock()],
         )  # fmt: skip
         trainer.train()
     yield from told

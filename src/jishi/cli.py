@@ -67,8 +67,10 @@ def finetune(
             return
         with terminal.Training(as_json, resume=_resuming(words or [])) as training:
             result = api.finetune(main, overrides=overrides, listen=training.hear, watch=training.watch)
-        if result.bundle is None:
+        if result.interrupted:
             raise typer.Exit(130)
+        if result.bundle is None:  # one of several processes, which leaves the telling to the first
+            return
         summary = {
             "out": str(result.folder), "bundle": str(result.bundle),
             "evaluation": result.evaluation, "resources": result.resources,

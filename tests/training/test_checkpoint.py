@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from jishi.core.errors import TrainingError
-from jishi.training import checkpoint, optimizer
+from jishi.training import checkpoint, optimizer, random_state
 from jishi.training.spec import TrainSpec
 from points import Net, same, weights
 
@@ -45,7 +45,7 @@ def flip(file, place=-1):
 @pytest.mark.parametrize("kind", ["adamw", "sgd"])
 def test_weights_optimizer_and_random_state_come_back_whole(kind, tmp_path):
     model, chosen = begun(kind=kind)
-    path = checkpoint.save(tmp_path / "step-3", model, chosen, {"progress": {"step": 3}})
+    path = checkpoint.save(tmp_path / "step-3", model, chosen, {"progress": {"step": 3}}, [random_state.read()])
     expected = torch.rand(5)
     one_step(model, chosen, 7)
 
@@ -61,15 +61,15 @@ def test_weights_optimizer_and_random_state_come_back_whole(kind, tmp_path):
 def test_frozen_weights_are_not_stored(tmp_path):
     model, chosen = begun()
     model.body.requires_grad_(False)
-    path = checkpoint.save(tmp_path / "step-1", model, chosen, {})
+    path = checkpoint.save(tmp_path / "step-1", model, chosen, {}, [])
     held = (path / "weights.safetensors").stat().st_size
     model.body.requires_grad_(True)
-    assert held < (checkpoint.save(tmp_path / "step-2", model, chosen, {}) / "weights.safetensors").stat().st_size
+    assert held < (checkpoint.save(tmp_path / "step-2", model, chosen, {}, []) / "weights.safetensors").stat().st_size
 
 
 def test_a_model_of_another_shape_is_refused(tmp_path):
     model, chosen = begun()
-    path = checkpoint.save(tmp_path / "step-3", model, chosen, {})
+    path = checkpoint.save(tmp_path / "step-3", model, chosen, {}, [])
     wide = Counted()
     wide.head = torch.nn.Linear(4, 2)
     before = weights(wide)
@@ -85,7 +85,7 @@ def test_a_model_of_another_shape_is_refused(tmp_path):
 
 def test_a_folder_that_can_not_be_written_leaves_the_previous_checkpoint(tmp_path, monkeypatch):
     model, chosen = begun()
-    first = checkpoint.save(tmp_path / "step-00000003", model, chosen, {})
+    first = checkpoint.save(tmp_path / "step-00000003", model, chosen, {}, [])
     calls = []
 
     def full(tensors, file):
@@ -95,7 +95,7 @@ def test_a_folder_that_can_not_be_written_leaves_the_previous_checkpoint(tmp_pat
 
     monkeypatch.setattr(checkpoint, "save_file", full)
     with pytest.raises(TrainingError, match="No space left") as caught:
-        checkpoint.save(tmp_path / "step-00000004", model, chosen, {})
+        checkpoint.save(tmp_path / "step-00000004", model, chosen, {}, [])
     assert caught.value.code == "training.checkpoint-not-written"
     assert [path.name for path in tmp_path.iterdir()] == [first.name]
     assert checkpoint.newest(tmp_path) == (first, [])
@@ -104,13 +104,13 @@ def test_a_folder_that_can_not_be_written_leaves_the_previous_checkpoint(tmp_pat
 def test_a_disk_that_is_full_leaves_the_previous_checkpoint(tmp_path):
     """A real one: files may grow to 1000 bytes only, which the writer of tensors tells in an error of its own."""
     model, chosen = begun()
-    first = checkpoint.save(tmp_path / "step-00000003", model, chosen, {})
+    first = checkpoint.save(tmp_path / "step-00000003", model, chosen, {}, [])
     model.large = torch.nn.Linear(100, 100)
     old_limit, old_handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, old_limit[1]))
     try:
         with pytest.raises(TrainingError) as caught:
-            checkpoint.save(tmp_path / "step-00000004", model, chosen, {})
+            checkpoint.save(tmp_path / "step-00000004", model, chosen, {}, [])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old_limit)
         signal.signal(signal.SIGXFSZ, old_handler)
@@ -121,7 +121,7 @@ def test_a_disk_that_is_full_leaves_the_previous_checkpoint(tmp_path):
 
 def test_the_newest_that_verifies_is_taken_and_the_damaged_are_named(tmp_path):
     model, chosen = begun()
-    paths = [checkpoint.save(tmp_path / f"step-{step:08d}", model, chosen, {}) for step in (2, 9, 10, 11)]
+    paths = [checkpoint.save(tmp_path / f"step-{step:08d}", model, chosen, {}, []) for step in (2, 9, 10, 11)]
     flip(paths[3] / "weights.safetensors")
     (paths[2] / "state.json").unlink()
     assert checkpoint.newest(tmp_path) == (paths[1], [paths[3], paths[2]])
@@ -133,14 +133,14 @@ def test_no_checkpoint_is_no_fault(tmp_path):
 
 def test_pruning_keeps_what_it_is_told(tmp_path):
     model, chosen = begun()
-    paths = [checkpoint.save(tmp_path / f"step-{step:08d}", model, chosen, {}) for step in (1, 2, 3)]
+    paths = [checkpoint.save(tmp_path / f"step-{step:08d}", model, chosen, {}, []) for step in (1, 2, 3)]
     checkpoint.prune(tmp_path, {paths[0], paths[2]})
     assert sorted(tmp_path.iterdir()) == [paths[0], paths[2]]
 
 
 def test_a_checkpoint_holds_plain_data_only(tmp_path):
     model, chosen = begun()
-    path = checkpoint.save(tmp_path / "step-1", model, chosen, {"progress": {"step": 1}})
+    path = checkpoint.save(tmp_path / "step-1", model, chosen, {"progress": {"step": 1}}, [random_state.read()])
     names = {file.name for file in path.iterdir()}
     assert names == {"weights.safetensors", "optimizer.safetensors", "state.json", "MANIFEST.json"}
     assert set(json.loads((path / "state.json").read_text())) == {"progress", "optimizer", "random"}

@@ -2,7 +2,9 @@
 
 import resource
 import sys
+import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,7 @@ from jishi.models.spec import ModelSpec
 from jishi.predictor import TOLERANCE, Predictor
 from jishi.training.loop import Event, Loop
 from jishi.training.optimizer import FRESH_LEARNING_RATE
+from jishi.training.ranks import Ranks
 from jishi.training.run import Run, versions
 from jishi.training.spec import TrainSpec
 
@@ -62,13 +65,14 @@ class FinetuneSpec:
 
 @dataclass(frozen=True)
 class Result:
-    """What a run came to. `bundle` is None where training was interrupted."""
+    """What a run came to. `bundle` is None where training was interrupted, and in all processes but the first (torchrun)."""
 
     folder: Path
     bundle: Path | None
     evaluation: Mapping[str, Any]
     resources: Mapping[str, Any]
     baseline: str = ""
+    interrupted: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,8 @@ def finetune(wanted: FinetuneSpec, listen: Listener, watch: Callable[[Loop], Non
     """Run the whole path. `listen` hears every event; `watch` is handed the loop, so that a face can stop it."""
     folder = Path(wanted.out)
     resume = wanted.resume == "auto"
+    if Ranks.join().rank:
+        return _follow(wanted, watch, resume=resume)
     with Run.open(folder, spec.dump(wanted), resume=resume) as run:
         clock = time.monotonic()
         begun = start(wanted, folder)
@@ -96,17 +102,29 @@ def finetune(wanted: FinetuneSpec, listen: Listener, watch: Callable[[Loop], Non
         facts = _train(begun.loop, run, listen, resume=resume)
         if facts is None:
             run.status("interrupted")
-            return Result(folder, None, {}, {})
+            return Result(folder, None, {}, {}, interrupted=True)
         return _conclude(wanted, run, begun, {**facts, "seconds": time.monotonic() - clock})
 
 
-def start(wanted: FinetuneSpec, folder: Path) -> Begun:
-    """Prepare the rows, load and adapt the model, and record what it answers before it has learnt."""
+def _follow(wanted: FinetuneSpec, watch: Callable[[Loop], None], *, resume: bool) -> Result:
+    """What every process but the first does: prepare for itself, train along, and leave all else to the first."""
+    with tempfile.TemporaryDirectory() as data:
+        loop = start(wanted, Path(wanted.out), Path(data) / "data").loop
+        watch(loop)
+        last = deque(loop.events(resume=resume), maxlen=1)[0]
+    return Result(Path(wanted.out), None, {}, {}, interrupted=last.kind == "interrupted")
+
+
+def start(wanted: FinetuneSpec, folder: Path, rows: Path | None = None) -> Begun:
+    """Prepare the rows, load and adapt the model, and record what it answers before it has learnt.
+
+    The prepared rows are written to `rows`, or beside the run.
+    """
     torch.manual_seed(wanted.seed)
     base = load.base(wanted.model)
     task = wanted.task or infer(wanted.data)
     processor = None if load.learns_processor(wanted.model) else load.processor(wanted.model)
-    data = prepare(wanted.data, task, folder / "data", processor=processor, base=base)
+    data = prepare(wanted.data, task, rows or folder / "data", processor=processor, base=base)
     processor = processor or load.processor(wanted.model, data.train)
     task = task.initialize(data.train, base)
     part, held_out = ("test", data.test) if data.test is not None else ("validation", data.validation)

@@ -4,10 +4,9 @@ A checkpoint is a folder `step-N`: `weights.safetensors` (what learns, and buffe
 (position, scores, random state) and `MANIFEST.json` (SHA-256). Resume takes the newest one that verifies.
 """
 
-import base64
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +16,20 @@ from safetensors.torch import load_file, save_file
 
 from jishi.core import manifest, publish
 from jishi.core.errors import TrainingError
+from jishi.training import random_state
 
 
-def save(path: Path, model: Any, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> Path:
-    """Publish a checkpoint at `path`, with `state` (plain JSON) beside the tensors."""
+def save(
+    path: Path, model: Any, optimizer: torch.optim.Optimizer, state: Mapping[str, Any], random: Sequence[dict[str, Any]]
+) -> Path:
+    """Publish a checkpoint at `path`, with `state` (plain JSON) and the random states of all processes beside the tensors."""
     tensors, groups = _optimizer_tensors(optimizer)
     try:
         with publish.folder(path) as temporary:
             weights = {name: value.contiguous() for name, value in _weights(model).items()}
             save_file(weights, temporary / "weights.safetensors")
             save_file(tensors, temporary / "optimizer.safetensors")
-            random = base64.b64encode(torch.get_rng_state().numpy().tobytes()).decode()
-            content = {**state, "optimizer": groups, "random": random}
+            content = {**state, "optimizer": groups, "random": list(random)}
             (temporary / "state.json").write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
             manifest.seal(temporary)
     except (OSError, SafetensorError) as error:  # a full disk is the one or the other
@@ -37,8 +38,11 @@ def save(path: Path, model: Any, optimizer: torch.optim.Optimizer, state: Mappin
     return path
 
 
-def restore(path: Path, model: Any, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Put a checkpoint's weights, optimizer and random state back; returns the rest of its state."""
+def restore(path: Path, model: Any, optimizer: torch.optim.Optimizer, rank: int = 0) -> dict[str, Any]:
+    """Put a checkpoint's weights, optimizer and this process's random state back; returns the rest of its state.
+
+    A process that had none when the checkpoint was written keeps its own.
+    """
     load_weights(path, model)
     state = json.loads((path / "state.json").read_text(encoding="utf-8"))
     tensors = load_file(path / "optimizer.safetensors")
@@ -51,8 +55,9 @@ def restore(path: Path, model: Any, optimizer: torch.optim.Optimizer) -> dict[st
         alike = torch.empty_like(weight).copy_(value) if value.shape == weight.shape else value
         members.setdefault(int(index), {})[key] = alike
     optimizer.load_state_dict({"state": members, "param_groups": state.pop("optimizer")})
-    random = bytearray(base64.b64decode(state.pop("random")))
-    torch.set_rng_state(torch.frombuffer(random, dtype=torch.uint8))
+    random = state.pop("random")
+    if rank < len(random):
+        random_state.put(random[rank])
     return state
 
 

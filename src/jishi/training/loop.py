@@ -8,20 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import PartialState
 
 from jishi.core import manifest
 from jishi.core.contracts import Loss, Objective, Row, Task
 from jishi.core.errors import TrainingError
 from jishi.models.environment import free_cores, precision
 from jishi.models.inference import to
-from jishi.training import checkpoint, dropout, guards, memory, optimizer
+from jishi.training import checkpoint, dropout, guards, memory, optimizer, random_state
 from jishi.training.batching import epoch_batches
 from jishi.training.features import Encoded
 from jishi.training.feed import Maker, Piece, feed
 from jishi.training.fit_head import fit_head
 from jishi.training.pace import Pace, counted, peak
 from jishi.training.packing import packable
+from jishi.training.ranks import Ranks
 from jishi.training.spec import TrainSpec
 from jishi.training.states import States, recordable
 from jishi.training.update import Update
@@ -75,10 +75,11 @@ class Loop:
         folder: Path,
         seed: int,
     ) -> None:
-        self.stop = False
+        self.stop = False  # asked for by a face; `_stopping` once all processes know
         self.model, self.objective, self.processor, self.spec = model, objective, processor, spec
         self.validation, self.head, self.folder, self.seed = validation, head, folder / "checkpoints", seed
-        self.device = PartialState().device
+        self.ranks = Ranks.join()
+        self.device, self._stopping = self.ranks.device, False
         self.features = Encoded(objective, train, processor)
         guards.check_rows(self.features, spec.max_unknown)
         self.held_out = (
@@ -94,9 +95,9 @@ class Loop:
         self.steps = self._count_steps()
         if not self.steps and not spec.fit_head:
             raise TrainingError("training.no-steps")
-        self.at = Progress(threads=spec.threads or free_cores())
+        self.at = Progress(threads=spec.threads or max(1, free_cores() // self.ranks.count))
         self.update = Update(
-            model, objective, self.optimizer, lambda rows: self._maker()(rows), self.features.lengths, self.device,
+            model, objective, self.optimizer, lambda rows: self._maker()(rows), self.features.lengths, self.ranks,
             self.precision, spec.max_grad_norm, self.used,
         )  # fmt: skip
         self.records = self.steps > len(self._windows(0)) and recordable(
@@ -105,7 +106,9 @@ class Loop:
 
     def events(self, *, resume: bool = True) -> Iterator[Event]:
         """Train, and tell. With `resume`, goes on from the newest checkpoint that verifies."""
-        torch.manual_seed(self.seed)
+        torch.manual_seed(self.seed + self.ranks.rank)
+        self._stopping = self._asked()
+        self.ranks.align(self.model)
         resumed, damaged = checkpoint.newest(self.folder) if resume else (None, [])
         before = guards.fingerprint(self.model)
         if resumed:
@@ -119,7 +122,7 @@ class Loop:
         self.model.train()
         with dropout.fast(self.model):
             yield from self._epochs(started)
-        if self.stop and self.at.step < self.steps:
+        if self._stopping and self.at.step < self.steps:
             yield Event("interrupted", self.at.step, {"checkpoint": str(self._save())})
             return
         guards.check_moved(before, self.model, self.head)
@@ -141,11 +144,13 @@ class Loop:
             windows = self._windows(self.at.epoch)
             self.at.room = self.update.room
             pace.start()
-            for window in self._fed(windows[self.at.window :]):
+            left = windows[self.at.window :]
+            for window, pieces in zip(left, self._fed(left), strict=True):
                 pace.fed()
-                values = self._step(window)
+                values = self._step(window, pieces)
                 self.at.seconds = time.monotonic() - started
                 yield Event("step", self.at.step, values | pace.told(values, self.steps - self.at.step))
+                self._stopping = self._asked()
                 yield from self._milestones(self.at.window == len(windows) or self.at.step == self.steps)
                 if not self._goes_on() or self.update.room != self.at.room:
                     break
@@ -199,11 +204,11 @@ class Loop:
             steps += math.ceil(part * len(self._windows(int(whole))))
         return min(steps, self.spec.max_steps or steps)
 
-    def _step(self, window: list[Piece]) -> dict[str, Any]:
-        """One optimizer step; what is told of it."""
+    def _step(self, window: list[list[int]], pieces: list[Piece]) -> dict[str, Any]:
+        """One optimizer step over a window, of which this process computes its pieces; what is told of it."""
         optimizer.set_rate(self.optimizer, self.spec, self.at.step, self.steps)
-        rows = [row for piece, _ in window for row in piece]
-        found = self.update.step(window, self.at.step + 1)
+        rows = [row for batch in window for row in batch]
+        found = self.update.step(pieces, self.at.step + 1)
         self.at.losses = [*self.at.losses[-9:], found["loss"]]
         guards.check_loss(self.at.losses, self.at.step + 1)
         self.at.step, self.at.window = self.at.step + 1, self.at.window + 1
@@ -216,9 +221,11 @@ class Loop:
         }
 
     def _fed(self, windows: list[list[list[int]]]) -> Iterator[list[Piece]]:
-        """The windows with their batches, in pieces that memory has room for."""
-        lengths, room = self.features.lengths, self.at.room
-        pieces = [[piece for batch in window for piece in memory.split(batch, lengths, room)] for window in windows]
+        """This process's share of the windows, with their batches, in pieces that memory has room for."""
+        lengths, room, share = self.features.lengths, self.at.room, self.ranks.share
+        pieces = [
+            [piece for batch in window for piece in memory.split(share(batch), lengths, room)] for window in windows
+        ]
         return feed(self._maker(), pieces, workers=self.spec.workers, pinned=self.device.type == "cuda")
 
     def _maker(self) -> Maker:
@@ -271,7 +278,7 @@ class Loop:
             )
             better = self._judge(scores)
             yield Event("validation", step, scores)
-        if final or better or self.stop or (step % spec.checkpoint_every == 0 if spec.checkpoint_every else due):
+        if final or better or self._stopping or (step % spec.checkpoint_every == 0 if spec.checkpoint_every else due):
             yield Event("checkpoint", step, {"checkpoint": str(self._save())})
 
     def _judge(self, scores: Mapping[str, float]) -> bool:
@@ -283,20 +290,28 @@ class Loop:
         self.at.best, self.at.best_step, self.at.waited = score, self.at.step, 0
         return True
 
+    def _asked(self) -> bool:
+        """Whether any process was asked to stop."""
+        return self.ranks.add((), [float(self.stop)])[0] > 0
+
     def _goes_on(self) -> bool:
         out_of_patience = self.spec.patience is not None and self.at.waited >= self.spec.patience
-        return self.at.step < self.steps and not self.stop and not out_of_patience
+        return self.at.step < self.steps and not self._stopping and not out_of_patience
 
     def _path(self, step: int) -> Path:
         return self.folder / f"step-{step:08d}"
 
     def _save(self) -> Path:
-        path = checkpoint.save(self._path(self.at.step), self.model, self.optimizer, {"progress": asdict(self.at)})
-        checkpoint.prune(self.folder, {path, self._path(self.at.best_step)})
+        """Rank 0 writes; the others wait until it is there."""
+        path, random = self._path(self.at.step), self.ranks.gather(random_state.read())
+        if self.ranks.rank == 0:
+            checkpoint.save(path, self.model, self.optimizer, {"progress": asdict(self.at)}, random)
+            checkpoint.prune(self.folder, {path, self._path(self.at.best_step)})
+        self.ranks.wait()
         return path
 
     def _restore(self, path: Path) -> None:
-        self.at = Progress(**checkpoint.restore(path, self.model, self.optimizer)["progress"])
+        self.at = Progress(**checkpoint.restore(path, self.model, self.optimizer, self.ranks.rank)["progress"])
         if self.used:
             self.used.read()
 

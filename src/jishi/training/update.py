@@ -10,36 +10,37 @@ import torch
 from jishi.core.contracts import Batch, Loss, Objective
 from jishi.core.errors import TrainingError
 from jishi.models.inference import to
-from jishi.training import guards, memory
+from jishi.training import guards, memory, random_state
 from jishi.training.feed import Piece
 from jishi.training.packing import packed
+from jishi.training.ranks import Ranks
 from jishi.training.states import States
 from jishi.training.used_rows import UsedRows
 
 
 @dataclass
 class Update:
-    """What a step needs. `make` gives the batch of some rows; `room` is the number of padded tokens computed at once."""
+    """What a step needs. `make` gives the batch of some rows."""
 
     model: Any
     objective: Objective
     optimizer: torch.optim.Optimizer
     make: Callable[[list[int]], Batch]
     lengths: Sequence[int]
-    device: torch.device
+    ranks: Ranks
     precision: str
     max_grad_norm: float
     used: UsedRows | None = None
     states: States | None = None
     packs: bool = False  # whether the blocks skip the padding
-    room: int | None = None
+    room: int | None = None  # padded tokens computed at once
 
     def step(self, pieces: Sequence[Piece], number: int) -> dict[str, Any]:
         """The step `number`: one that does not fit is done again in smaller pieces, with the same random numbers.
 
         The gradient is that of the mean over all targets of the window, however it is cut. Raises TrainingError.
         """
-        random = torch.get_rng_state()
+        random = random_state.read()
         while True:
             try:
                 value, weight, parts = self._accumulate(pieces)
@@ -49,47 +50,52 @@ class Update:
                     raise
             self.optimizer.zero_grad(set_to_none=True)
             pieces = self._smaller(pieces)
-            torch.set_rng_state(random)
-        return {"loss": value, "grad_norm": self._update(value, weight, number), **parts}
+            random_state.put(random)
+        return {**self._update(value, weight, number), **parts}
 
     def loss(self, rows: Sequence[int], batch: Batch) -> Loss:
         """The forward pass of some rows, in the precision of the run, with the frozen part played back where it was recorded."""
         played = self.states.playing(self.states.of(rows)) if self.states else nullcontext()
-        with played, torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+        with played, torch.autocast(self.ranks.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             return self.objective.loss(self.model, batch)
 
     def _accumulate(self, pieces: Sequence[Piece]) -> tuple[float, float, dict[str, float]]:
-        """Add up the gradient of the summed loss; the mean loss, the number of targets, and the parts to log."""
+        """Add up the gradient of the summed loss; that sum, the number of targets, and the parts to log."""
         value = weight = 0.0
         parts: dict[str, float] = {}
         for rows, batch in pieces:
-            batch = to(batch, self.device)
-            with (
-                packed(self.model, batch) if self.packs else nullcontext()
-            ):  # blocks may be computed again on the way back
+            batch = to(batch, self.ranks.device)
+            with packed(self.model, batch) if self.packs else nullcontext():  # the way back may compute blocks again
                 loss = self.loss(rows, batch)
                 share = loss.weight(len(rows))
                 (loss.value * share).backward()
             value += float(loss.value.detach()) * share
             weight += share
             parts.update(loss.parts)
-        return value / max(weight, 1), max(weight, 1), parts
+        return value, weight, parts
 
-    def _update(self, value: float, weight: float, number: int) -> float:
-        """Scale the gradient to the mean, hold it to the norm allowed, and let the optimizer step; the norm."""
-        guards.check_loss([value], number)
+    def _update(self, value: float, count: float, number: int) -> dict[str, float]:
+        """Add up all processes, scale the gradient to the mean, hold it to the norm allowed, and let the optimizer step."""
         if self.used:
             self.used.gather()
         learning = [weight for group in self.optimizer.param_groups for weight in group["params"]]
-        gradients = [parameter.grad for parameter in learning if parameter.grad is not None]
-        norm = float(torch.nn.utils.get_total_norm(gradients)) / weight
+        if self.ranks.count > 1:
+            for (
+                weight
+            ) in learning:  # a process without rows has no gradient, and must add as many numbers as the others
+                weight.grad = torch.zeros_like(weight) if weight.grad is None else weight.grad
+        gradients = [weight.grad for weight in learning if weight.grad is not None]
+        value, count = self.ranks.add(gradients, [value, count])
+        count = max(count, 1.0)
+        guards.check_loss([value / count], number)
+        norm = float(torch.nn.utils.get_total_norm(gradients)) / count
         guards.check_gradient(norm, number)
-        torch._foreach_mul_(gradients, min(1.0, self.max_grad_norm / (norm + 1e-6)) / weight)
+        torch._foreach_mul_(gradients, min(1.0, self.max_grad_norm / (norm + 1e-6)) / count)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.used:
             self.used.write()
-        return norm
+        return {"loss": value / count, "grad_norm": norm}
 
     def _smaller(self, pieces: Sequence[Piece]) -> list[Piece]:
         """The same rows in pieces of half the size. Raises TrainingError where a piece is one row already."""

@@ -1,0 +1,88 @@
+"""Several processes train one model (torchrun): each computes its share of every batch, and the sums of their gradients are one.
+
+The result is that of a single process on the same batches, up to the rounding of sums: the gradient is that of the mean over
+all targets, wherever they were computed. Rank 0 alone writes; all read.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from accelerate import PartialState
+from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
+
+from jishi.core.errors import TrainingError
+
+PATIENCE = timedelta(seconds=60)  # a process that does not answer for so long is lost
+BUCKET = 2**25  # bytes that are sent at once
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among those that train together; alone, everything here costs nothing."""
+
+    rank: int
+    count: int
+    device: torch.device
+
+    @classmethod
+    def join(cls) -> "Ranks":
+        """Meet the other processes that torchrun started, if it did."""
+        on_cpu = "LOCAL_RANK" in os.environ and not torch.cuda.is_available()
+        state = PartialState(cpu=on_cpu, timeout=PATIENCE)
+        return cls(state.process_index, state.num_processes, state.device)
+
+    def share(self, rows: Sequence[int]) -> list[int]:
+        """This process's rows of a batch; rows of like length stand together, so that all have as much to do."""
+        return list(rows[self.rank :: self.count])
+
+    def add(self, gradients: Sequence[torch.Tensor], numbers: Sequence[float]) -> list[float]:
+        """Sum the gradients of all processes in place, and the numbers. Raises TrainingError where one of them is lost."""
+        if self.count == 1:
+            return list(numbers)
+        told = torch.tensor(numbers, dtype=torch.float64, device=self.device)
+        try:
+            dist.all_reduce(told)
+            for bucket in _buckets(gradients):
+                flat = _flatten_dense_tensors(bucket)
+                dist.all_reduce(flat)
+                for gradient, total in zip(bucket, _unflatten_dense_tensors(flat, bucket), strict=True):
+                    gradient.copy_(total)
+        except (RuntimeError, dist.DistError) as error:
+            raise TrainingError("training.rank-lost", reason=str(error).splitlines()[0][:200]) from error
+        return told.tolist()
+
+    def gather(self, value: Any) -> list[Any]:
+        """The value of every process, in the order of their ranks."""
+        found = [value] * self.count
+        if self.count > 1:
+            dist.all_gather_object(found, value)
+        return found
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.count > 1:
+            dist.barrier()
+
+    def align(self, model: torch.nn.Module) -> None:
+        """Give every process the weights and buffers of rank 0."""
+        if self.count > 1:
+            for tensor in [*model.parameters(), *model.buffers()]:
+                dist.broadcast(tensor.data, 0)
+
+
+def _buckets(gradients: Sequence[torch.Tensor]) -> list[list[torch.Tensor]]:
+    """The gradients in groups small enough to be copied without another model's worth of memory."""
+    buckets: list[list[torch.Tensor]] = []
+    size = BUCKET
+    for gradient in gradients:
+        if size + gradient.nbytes > BUCKET:
+            buckets.append([])
+            size = 0
+        buckets[-1].append(gradient)
+        size += gradient.nbytes
+    return buckets

@@ -1,0 +1,173 @@
+"""Two processes that train together end where one does."""
+
+import os
+import shutil
+import signal
+import socket
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.multiprocessing as multiprocessing
+
+import tiny
+from jishi.core.errors import TrainingError
+from jishi.tasks.token_classification import TokenClassification
+from jishi.training import random_state
+from jishi.training.loop import Event, Loop
+from jishi.training.ranks import Ranks, _buckets
+from jishi.training.spec import TrainSpec
+from points import run, same, weights
+
+WORDS = "Anna met Bob in Rome and Paris with her old friend"
+HARD = {"epochs": 2, "batch_size": 4, "accumulation": 2, "precision": "fp32", "threads": 1, "patience": 9}
+SGD = {"optimizer": "sgd"}  # AdamW would make much of the rounding of a gradient that is nearly zero
+
+
+def one(folder: Path, *, dropout: float = 0.0, init: int = 0, **settings) -> Loop:
+    """Rows of 1 to 10 words, whose loss is a mean over words; a process of two computes another number of them."""
+    processor = tiny.tokenizer(WORDS)
+    given = [
+        {"text": " ".join(WORDS.split()[: 1 + row]), "spans": [{"start": 0, "end": 4, "label": "NAME"}]}
+        for row in range(9)
+    ]
+    rates = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
+    model = tiny.token_classifier(len(processor), num_labels=3, **rates)
+    if init:
+        with torch.no_grad():
+            model.classifier.weight += init
+    return Loop(
+        model, TokenClassification(labels=("NAME",), max_length=32), processor, TrainSpec(**{**HARD, **settings}),
+        train=given, validation=given[:3], head=["classifier"], learning_rate=1e-2, folder=folder, seed=0,
+    )  # fmt: skip
+
+
+def everything(rank: int, folder: Path) -> None:
+    """What two processes do for the tests below, one after the other: starting them is what takes time."""
+    from_one = run(trained := one(folder / "from one", **SGD))
+    keep(folder, "from one", rank, trained, from_one)
+    # Rank 1 starts from other weights, and must take those of rank 0.
+    keep(folder, "whole", rank, trained := one(folder / "whole", init=rank, **SGD), run(trained))
+    keep(folder, "never stopped", rank, trained := one(folder / "never", dropout=0.3), run(trained))
+    run(one(folder / "parts", dropout=0.3), stop_at=2 if rank == 1 else None)  # one of them is asked to stop
+    if rank == 0:
+        shutil.copytree(folder / "parts", folder / "parts of two")
+    keep(folder, "stopped", rank, trained := one(folder / "parts", dropout=0.3), run(trained))
+
+
+def left_alone(rank: int, folder: Path) -> None:
+    try:
+        for event in one(folder).events():
+            if rank == 1 and event.kind == "step":
+                os.kill(os.getpid(), signal.SIGKILL)
+    except TrainingError as error:
+        (folder / "told").write_text(error.code)
+
+
+def keep(folder: Path, name: str, rank: int, loop: Loop, events: list[Event]) -> None:
+    steps = [event.values for event in events if event.kind == "step"]
+    told = {"losses": [step["loss"] for step in steps], "rows": [step["rows"] for step in steps]}
+    torch.save({"weights": weights(loop.model), "from": events[0].step, **told}, folder / f"{name} {rank}.pt")
+
+
+def kept(folder: Path, name: str, rank: int) -> dict:
+    return torch.load(folder / f"{name} {rank}.pt", weights_only=True)
+
+
+def _rank(rank: int, port: int, folder: str, action: str) -> None:
+    os.environ |= {
+        "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+        "OMP_NUM_THREADS": "1",
+    }  # fmt: skip
+    globals()[action](rank, Path(folder))
+
+
+def together(folder: Path, action: str) -> None:
+    """Run an action in two processes that train together."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    multiprocessing.start_processes(_rank, (port, str(folder), action), nprocs=2, start_method="spawn")
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("ranks")
+    run(one(folder / "from one", **SGD), stop_at=3)
+    together(folder, "everything")
+    return folder
+
+
+def test_two_processes_learn_what_one_does(done, tmp_path):
+    events = run(loop := one(tmp_path, **SGD))
+    keep(tmp_path, "alone", 0, loop, events)
+    alone = kept(tmp_path, "alone", 0)
+    assert 1 in alone["rows"]  # a window leaves one of the two without a row
+    for rank in (0, 1):
+        found = kept(done, "whole", rank)
+        assert found["rows"] == alone["rows"]
+        assert found["losses"] == pytest.approx(alone["losses"], abs=1e-5)
+        for name, value in alone["weights"].items():
+            torch.testing.assert_close(found["weights"][name], value, rtol=0, atol=1e-5)
+
+
+def test_they_stop_together_and_go_on_bit_for_bit(done):
+    """A word to one of them stops both."""
+    assert [path.name for path in (done / "parts of two" / "checkpoints").iterdir()] == ["step-00000002"]
+    for rank in (0, 1):
+        found, expected = kept(done, "stopped", rank), kept(done, "never stopped", rank)
+        assert found["from"] == 2 and same(found["weights"], expected["weights"])
+
+
+def test_one_goes_on_from_what_two_wrote_and_two_from_what_one_wrote(done, tmp_path):
+    shutil.copytree(done / "parts of two", tmp_path / "parts")
+    assert run(one(tmp_path / "parts", dropout=0.3))[0].step == 2
+    run(alone := one(tmp_path / "alone", **SGD))
+    for rank in (0, 1):
+        found = kept(done, "from one", rank)
+        assert found["from"] == 3
+        for name, value in weights(alone.model).items():
+            torch.testing.assert_close(found["weights"][name], value, rtol=0, atol=1e-5)
+
+
+def test_a_lost_process_is_told_soon(tmp_path):
+    """The other either tells before it is ended with the group, or is ended: it does not hang."""
+    started = time.monotonic()
+    with pytest.raises(multiprocessing.ProcessExitedException):
+        together(tmp_path, "left_alone")
+    assert time.monotonic() - started < 60
+    assert not (tmp_path / "told").exists() or (tmp_path / "told").read_text() == "training.rank-lost"
+
+
+def test_an_answer_that_does_not_come_is_told(monkeypatch):
+    def broken(_):
+        raise RuntimeError("Connection closed by peer\nwith a long trace")
+
+    monkeypatch.setattr("jishi.training.ranks.dist.all_reduce", broken)
+    with pytest.raises(TrainingError) as raised:
+        Ranks(0, 2, torch.device("cpu")).add([], [1.0])
+    assert raised.value.code == "training.rank-lost" and "trace" not in str(raised.value)
+
+
+def test_every_row_is_one_process_s_and_gradients_are_sent_in_groups(monkeypatch):
+    shares = [Ranks(rank, 3, torch.device("cpu")).share([5, 6, 7, 8]) for rank in range(3)]
+    assert shares == [[5, 8], [6], [7]]
+    monkeypatch.setattr("jishi.training.ranks.BUCKET", 40)
+    gradients = [torch.zeros(count) for count in (4, 5, 12, 1)]  # 16, 20, 48 and 4 bytes
+    assert [[len(one) for one in bucket] for bucket in _buckets(gradients)] == [[4, 5], [12], [1]]
+
+
+def test_every_random_state_comes_back():
+    import random
+
+    def drawn():
+        return float(torch.rand(1)), float(np.random.rand()), random.random(), float(np.random.randn())
+
+    np.random.randn()  # numpy now holds a second number in reserve
+    state = random_state.read()
+    expected = drawn()
+    drawn()
+    random_state.put(state)
+    assert drawn() == expected
