@@ -109,6 +109,8 @@ class Loop:
         torch.manual_seed(self.seed + self.ranks.rank)
         self._stopping = self._asked()
         self.ranks.align(self.model)
+        if self.used:
+            self.used.read()
         resumed, damaged = checkpoint.newest(self.folder) if resume else (None, [])
         before = guards.fingerprint(self.model)
         if resumed:

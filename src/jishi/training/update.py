@@ -80,10 +80,9 @@ class Update:
             self.used.gather()
         learning = [weight for group in self.optimizer.param_groups for weight in group["params"]]
         if self.ranks.count > 1:
-            for (
-                weight
-            ) in learning:  # a process without rows has no gradient, and must add as many numbers as the others
-                weight.grad = torch.zeros_like(weight) if weight.grad is None else weight.grad
+            for weight in learning:
+                if weight.grad is None:  # a process without rows must add as many numbers as the others
+                    weight.grad = torch.zeros_like(weight)
         gradients = [weight.grad for weight in learning if weight.grad is not None]
         value, count = self.ranks.add(gradients, [value, count])
         count = max(count, 1.0)
