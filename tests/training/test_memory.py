@@ -4,7 +4,12 @@ import pytest
 import torch
 
 import tiny
+from eight import ROWS
+from jishi.core import registry
+from jishi.core.contracts import Objective
 from jishi.core.errors import TrainingError
+from jishi.models import load
+from jishi.models.spec import ModelSpec
 from jishi.tasks.token_classification import TokenClassification
 from jishi.training import memory
 from jishi.training.loop import Loop
@@ -165,6 +170,21 @@ def test_computing_again_learns_the_same_and_keeps_less(tmp_path):
     assert kept[1] < kept[0] / 3
     for name, value in weights(again.model).items():
         torch.testing.assert_close(value, weights(plain.model)[name], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("design", [None, "text-cnn", "resnet"])
+def test_a_model_whose_blocks_cannot_be_computed_again_is_refused(design):
+    name = {"text-cnn": "text-classification", "resnet": "image-classification"}.get(design)
     with pytest.raises(TrainingError) as raised:
-        memory.compute_again(Net())
+        memory.compute_again(built(design, name) if design else Net())
     assert raised.value.code == "training.no-gradient-checkpointing"
+
+
+def built(design: str, name: str):
+    """A fresh model of a design without blocks."""
+    spec = ModelSpec(design, size="nano")
+    task = registry.get(Objective, name)()
+    rows = [task.parse(row) for row in ROWS[name]]
+    base = load.base(spec)
+    task = task.initialize(rows, base)
+    return load.model(spec, task.head(), base, load.processor(spec, rows))

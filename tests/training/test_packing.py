@@ -101,6 +101,29 @@ def test_attention_with_dropout_has_the_mean_it_had_without():
     assert abs(share - 0.25) < 4 * (0.25 * 0.75 / 8000) ** 0.5
 
 
+@pytest.mark.parametrize("told", ["by the module", "by the caller", "by nobody"])
+def test_a_decoder_does_not_look_ahead_with_dropout_either(told):
+    """The first token sees itself only; where nobody says, transformers takes attention for causal."""
+    module, named = torch.nn.Module().train(), {}
+    if told == "by the module":
+        module.is_causal = True
+    if told == "by the caller":
+        module.is_causal, named = False, {"is_causal": True}
+    torch.manual_seed(0)
+    states = torch.randn(1, 2, 7, 8)
+    mask = torch.tensor([[1, 1, 1, 0], [1, 1, 1, 1]])
+    answer, _ = attend(module, states, states, states, None, layout=Layout(mask), dropout=1e-9, **named)
+    torch.testing.assert_close(answer[0, 0], states[0, :, 0])
+    assert not torch.allclose(answer[0, 2], states[0, :, 2])
+
+
+def test_a_head_of_zeros_proves_nothing():
+    model = tiny.sequence_classifier(40, num_labels=3)
+    torch.nn.init.zeros_(model.classifier.weight)
+    torch.nn.init.zeros_(model.classifier.bias)
+    assert not packable(model, Guess(), batch())
+
+
 def test_what_a_mask_says_beyond_padding_forbids_it():
     """A window of attention smaller than the row stands in the mask, which a packed batch has none of."""
     torch.manual_seed(0)

@@ -17,6 +17,8 @@ TASK = TextClassification(problem="single", labels=("bad", "good"), prefix="", m
 TABLE = "bert.embeddings.word_embeddings.weight"
 PROCESSOR = tiny.tokenizer(f"{SEEN} {UNSEEN}")
 
+STILL = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+
 
 def rows() -> list[dict]:
     words = SEEN.split()
@@ -24,10 +26,10 @@ def rows() -> list[dict]:
     return [{"text": text, "label": ("bad", "good")[row % 2]} for row, text in enumerate(texts)]
 
 
-def training(folder, **settings) -> Loop:
+def training(folder, task=TASK, **settings) -> Loop:
     spec = TrainSpec(**{"epochs": 3, "batch_size": 4, "precision": "fp32", "threads": 1, **settings})
     return Loop(
-        tiny.sequence_classifier(len(PROCESSOR), num_labels=2), TASK, PROCESSOR, spec,
+        tiny.sequence_classifier(len(PROCESSOR), num_labels=2, **STILL), task, PROCESSOR, spec,
         train=rows(), validation=None, head=["classifier"], learning_rate=1e-2, folder=folder, seed=0,
     )  # fmt: skip
 
@@ -57,6 +59,28 @@ def test_the_optimizer_holds_the_used_rows_only(tmp_path):
     run(loop)
     sizes = {tuple(state["exp_avg"].shape) for state in loop.optimizer.state.values()}
     assert (3 + 5, 32) in sizes and (len(PROCESSOR), 32) not in sizes  # [PAD], [CLS], [SEP] and five words
+
+
+def test_a_step_that_is_done_again_counts_nothing_twice(tmp_path):
+    """Memory runs out at the second batch of the first step, when the first has left its gradient."""
+    full: list[int] = []
+
+    class Short(TextClassification):
+        def loss(self, model, batch):
+            if len(batch["labels"]) == 4:
+                full.append(4)
+                if len(full) == 2:
+                    raise torch.OutOfMemoryError("out of memory")
+            return super().loss(model, batch)
+
+    found = []
+    for name, task in (("plain", TASK), ("short", Short(**vars(TASK)))):
+        loop = training(tmp_path / name, task=task, accumulation=2, epochs=1, max_steps=1, optimizer="sgd")
+        assert loop.used is not None
+        run(loop)
+        found.append(weights(loop.model)[TABLE])
+    assert len(full) > 1
+    torch.testing.assert_close(found[1], found[0], atol=1e-6, rtol=0)
 
 
 def test_a_run_that_goes_on_is_exact(tmp_path):

@@ -168,6 +168,7 @@ class Loop:
         found = fit_head(
             self.model, self.objective, self.processor, self.features, self.head, strength=strength, seed=self.seed
         )
+        self.ranks.align(self.model)  # each process has fitted its own, up to rounding
         return Event("head", self.at.step, found)
 
     def _facts(self, resumed: Path | None, damaged: list[Path]) -> dict[str, Any]:
@@ -278,6 +279,7 @@ class Loop:
             scores = validate(
                 self.objective, self.model, self.processor, self.held_out, self.validation, seed=self.seed
             )
+            scores = self.ranks.gather(scores)[0]  # all must decide alike
             better = self._judge(scores)
             yield Event("validation", step, scores)
         if final or better or self._stopping or (step % spec.checkpoint_every == 0 if spec.checkpoint_every else due):

@@ -86,9 +86,10 @@ def untouched(model: nn.Module) -> Iterator[None]:
 
 def compute_again(model: Any) -> None:
     """Keep the inputs of each block only, and compute the rest again for the backward pass (arXiv:1604.06174)."""
-    if not getattr(model, "supports_gradient_checkpointing", False):
-        raise TrainingError("training.no-gradient-checkpointing", given=type(model).__name__)
-    model.activation_checkpointing_enable({"use_reentrant": False})
+    try:
+        model.activation_checkpointing_enable({"use_reentrant": False})
+    except (AttributeError, ValueError):  # no transformers model, or one whose blocks are not made for it
+        raise TrainingError("training.no-gradient-checkpointing", given=type(model).__name__) from None
 
 
 def split(rows: Sequence[int], lengths: Sequence[int], room: int | None) -> list[list[int]]:

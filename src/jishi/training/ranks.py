@@ -5,7 +5,8 @@ all targets, wherever they were computed. Rank 0 alone writes; all read.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -45,34 +46,44 @@ class Ranks:
         if self.count == 1:
             return list(numbers)
         told = torch.tensor(numbers, dtype=torch.float64, device=self.device)
-        try:
+        with _answered():
             dist.all_reduce(told)
             for bucket in _buckets(gradients):
                 flat = _flatten_dense_tensors(bucket)
                 dist.all_reduce(flat)
                 for gradient, total in zip(bucket, _unflatten_dense_tensors(flat, bucket), strict=True):
                     gradient.copy_(total)
-        except (RuntimeError, dist.DistError) as error:
-            raise TrainingError("training.rank-lost", reason=str(error).splitlines()[0][:200]) from error
         return told.tolist()
 
     def gather(self, value: Any) -> list[Any]:
         """The value of every process, in the order of their ranks."""
         found = [value] * self.count
         if self.count > 1:
-            dist.all_gather_object(found, value)
+            with _answered():
+                dist.all_gather_object(found, value)
         return found
 
     def wait(self) -> None:
         """Until all processes are here."""
         if self.count > 1:
-            dist.barrier()
+            with _answered():
+                dist.barrier()
 
     def align(self, model: torch.nn.Module) -> None:
         """Give every process the weights and buffers of rank 0."""
         if self.count > 1:
-            for tensor in [*model.parameters(), *model.buffers()]:
-                dist.broadcast(tensor.data, 0)
+            with _answered():
+                for tensor in [*model.parameters(), *model.buffers()]:
+                    dist.broadcast(tensor.data, 0)
+
+
+@contextmanager
+def _answered() -> Iterator[None]:
+    """Raises TrainingError where another process is lost."""
+    try:
+        yield
+    except (RuntimeError, dist.DistError) as error:
+        raise TrainingError("training.rank-lost", reason=str(error).splitlines()[0][:200]) from error
 
 
 def _buckets(gradients: Sequence[torch.Tensor]) -> list[list[torch.Tensor]]:

@@ -48,7 +48,7 @@ class Update:
             except (RuntimeError, MemoryError) as error:
                 if not memory.is_exhausted(error):
                     raise
-            self.optimizer.zero_grad(set_to_none=True)
+            self.model.zero_grad(set_to_none=True)  # an embedding with used rows is not in the optimizer
             pieces = self._smaller(pieces)
             random_state.put(random)
         return {**self._update(value, weight, number), **parts}
