@@ -127,14 +127,27 @@ def test_rows_that_vary_or_a_full_disk_or_another_answer_record_nothing(tmp_path
     assert loop._record() is None  # what is recorded went through the hook, and does so again when it is played back
 
 
-def test_states_of_rows_come_in_the_order_asked_and_padded_with_zeros(tmp_path):
-    loop = training(tmp_path)
+@pytest.mark.parametrize("packs", [False, True])
+@pytest.mark.parametrize("layers", [0, 1])
+def test_states_of_rows_come_in_the_order_asked_and_padded_with_zeros(layers, packs, tmp_path):
+    loop = training(tmp_path, layers)
+    loop.update.packs = packs and loop._packs()
+    assert loop.update.packs == packs
     found = loop._record().of([3, 0, 6])
     lengths = [loop.features.lengths[row] for row in (3, 0, 6)]
     assert found.shape == (3, max(lengths), 32)
     for place, row in enumerate((3, 0, 6)):
         ids = torch.from_numpy(loop.features[row]["input_ids"].astype(np.int64))[None]
         with torch.no_grad():
-            expected = loop.model.eval().bert(input_ids=ids).last_hidden_state[0]
+            expected = loop.model.eval().bert(input_ids=ids, output_hidden_states=True).hidden_states[2 - layers][0]
         torch.testing.assert_close(found[place, : lengths[place]], expected, atol=1e-5, rtol=1e-5)
         assert not found[place, lengths[place] :].any()
+
+
+def test_states_are_recorded_in_the_precision_of_the_run(tmp_path):
+    loop = training(tmp_path)
+    plain = loop._record()
+    loop.update.precision = "bf16"
+    rounded = loop._record()
+    difference = np.abs(rounded.table - plain.table).max() / np.abs(plain.table).max()
+    assert 1e-5 < difference < 2**-8  # bf16 keeps eight bits; the sums of this small model are kept in fp32

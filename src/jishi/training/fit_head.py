@@ -6,6 +6,7 @@ arXiv:2209.11055); and alone, without any gradient step, it is a linear probe.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import nn
 from jishi.core.contracts import Batch, Features, Objective
 from jishi.core.errors import TrainingError
 from jishi.models.inference import to
+from jishi.training.states import Quick
 
 ROWS = 32
 EXACT = {"max_iter": 200, "tolerance_change": 1e-7}
@@ -32,6 +34,7 @@ def fit_head(
     processor: Any,
     features: Sequence[Features],
     head: Sequence[str],
+    quick: Quick = lambda _: nullcontext(),
     *,
     strength: float | None = None,
     seed: int = 0,
@@ -39,10 +42,11 @@ def fit_head(
     """Replace the head's weights by those of least loss plus penalty; `loss_before` and `loss_after` are the means.
 
     `strength` weighs the loss of one row against half the squared norm of the head on standardised states (scikit-learn's C);
-    without it, cross-validation chooses. Raises TrainingError where the head is more than one linear layer.
+    without it, cross-validation chooses. `quick` is what a batch is asked in. Raises TrainingError where the head is more
+    than one linear layer.
     """
     linear = _linear(model, head)
-    batches = list(_states(model, linear, objective, processor, features))
+    batches = list(_states(model, linear, objective, processor, features, quick))
     kept = torch.cat([batch["states"].flatten(0, -2) for batch in batches])
     mean, deviation = kept.mean(0), kept.std(0, correction=0)
     scale = torch.where(deviation > STILL * deviation.median(), 1 / deviation, 0.0)
@@ -111,7 +115,9 @@ def _zeros(linear: nn.Linear) -> nn.Linear:
     return new
 
 
-def _states(model: Any, linear: nn.Linear, objective: Objective, processor: Any, features: Sequence[Features]) -> Any:
+def _states(
+    model: Any, linear: nn.Linear, objective: Objective, processor: Any, features: Sequence[Features], quick: Quick
+) -> Any:
     """Batches of what the head reads, {"states": (B, …, D), "labels"}, each computed once."""
     seen: list[torch.Tensor] = []
     hook = linear.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach().float().cpu()))
@@ -121,8 +127,9 @@ def _states(model: Any, linear: nn.Linear, objective: Objective, processor: Any,
         order = sorted(range(len(features)), key=lambda index: features[index]["length"])
         for start in range(0, len(order), ROWS):
             batch = objective.collate([features[index] for index in order[start : start + ROWS]], processor)
-            with torch.inference_mode():
-                objective.loss(model, to(batch, model.device))
+            asked = to(batch, model.device)
+            with torch.inference_mode(), quick(asked):
+                objective.loss(model, asked)
             yield {"states": seen.pop().clone(), "labels": batch["labels"]}
     finally:
         hook.remove()

@@ -56,11 +56,11 @@ class Layout:
 
 
 @contextmanager
-def packed(model: nn.Module, batch: Batch) -> Iterator[None]:
-    """While this holds, forward and backward of the model over this batch do no work on padding."""
+def packed(model: nn.Module, batch: Batch) -> Iterator[Layout | None]:
+    """While this holds, forward and backward of the model over this batch do no work on padding, where it has any."""
     mask = batch.get("attention_mask")
     if mask is None or bool(mask.all()):
-        yield
+        yield None
         return
     blocks, layout = heads.layers(model), Layout(mask)
     config = _backbone(model).config
@@ -71,7 +71,7 @@ def packed(model: nn.Module, batch: Batch) -> Iterator[None]:
         hooks.callback(blocks[-1].register_forward_hook(_scattering(layout)).remove)
         config._attn_implementation = NAME
         try:
-            yield
+            yield layout
         finally:
             config._attn_implementation = implementation
 

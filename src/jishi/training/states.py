@@ -6,8 +6,8 @@ blocks that learn, pooling, head) runs as ever, so that nothing need be known of
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,6 +19,9 @@ from jishi.core.contracts import Batch, Features, Objective
 from jishi.models import heads
 from jishi.models.inference import to
 from jishi.training.optimizer import in_modules
+from jishi.training.packing import Layout
+
+Quick = Callable[[Batch], AbstractContextManager[Layout | None]]
 
 ROWS = 32
 ROOM = 0.5  # the share of the free disk that may be taken
@@ -43,9 +46,11 @@ class States:
         processor: Any,
         features: Sequence[Features],
         folder: Path,
+        quick: Quick = lambda _: nullcontext(),
     ) -> Self | None:
         """Ask the frozen part of every row; None where nothing is frozen, rows vary by epoch, or the disk has no room.
 
+        `quick` is what a batch is asked in: the precision of the run, without padding.
         The file lies in `folder` without a name: the system takes it back when the process ends, however it ends.
         """
         if not recordable(model, head, objective):
@@ -64,8 +69,14 @@ class States:
             with torch.inference_mode():
                 if not states._is_same(model, objective, batch(groups[-1])) or not states._has_room(folder):
                     return None
-                answers = ((rows, states._ask(model, objective, batch(rows))[0]) for rows in groups)
-                states._write(answers, folder)
+
+                def answer(rows: Sequence[int]) -> torch.Tensor:
+                    asked = batch(rows)
+                    with quick(asked) as layout:
+                        found = states._ask(model, objective, asked)[0]
+                    return layout.scatter(found) if layout else found
+
+                states._write(((rows, answer(rows)) for rows in groups), folder)
         finally:
             model.train(training)
         return states

@@ -1,7 +1,7 @@
 """One optimizer step: forward and backward over a window of batches, in pieces that fit into memory, then the update."""
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from jishi.core.errors import TrainingError
 from jishi.models.inference import to
 from jishi.training import guards, memory, random_state
 from jishi.training.feed import Piece
-from jishi.training.packing import packed
+from jishi.training.packing import Layout, packed
 from jishi.training.ranks import Ranks
 from jishi.training.states import States
 from jishi.training.used_rows import UsedRows
@@ -56,8 +56,17 @@ class Update:
     def loss(self, rows: Sequence[int], batch: Batch) -> Loss:
         """The forward pass of some rows, in the precision of the run, with the frozen part played back where it was recorded."""
         played = self.states.playing(self.states.of(rows)) if self.states else nullcontext()
-        with played, torch.autocast(self.ranks.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+        with played, self._autocast():
             return self.objective.loss(self.model, batch)
+
+    @contextmanager
+    def quick(self, batch: Batch) -> Iterator[Layout | None]:
+        """While this holds, a pass over this batch without gradients is computed as a step computes it."""
+        with packed(self.model, batch) if self.packs else nullcontext() as layout, self._autocast():
+            yield layout
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.ranks.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
     def _accumulate(self, pieces: Sequence[Piece]) -> tuple[float, float, dict[str, float]]:
         """Add up the gradient of the summed loss; that sum, the number of targets, and the parts to log."""
