@@ -6,8 +6,8 @@
 
 Each measurement is a process of its own on one thread: Jishi, the Trainer as it comes, and the Trainer set as well as we know
 (rows grouped by length; bf16 where this machine is faster with it), one after the other, then all again. Tokens are the real
-ones of a whole epoch but its first step, without padding; MFU is against a product of large matrices measured in the same
-process. Medians over the rounds.
+ones of a whole epoch but its first step, without padding; MFU is against a product of large matrices, in the number format that
+is fastest here, measured in the same process. Medians over the rounds.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,13 +39,15 @@ class Case:
     rows: int = 512
     epochs: int = 1
     whole: bool = False
+    learning_rate: float = 1e-4
+    seed: int = 0
 
 
 CASES = {
     "MiniLM, all weights": Case("minilm"),
     "BERT-base size, all weights": Case("bert-base", rows=256),
     "MiniLM, LoRA": Case("minilm", adapt="lora"),
-    "MiniLM, head only, 3 epochs": Case("minilm", adapt="frozen", epochs=3, whole=True),
+    "MiniLM, head only, 3 epochs": Case("minilm", adapt="frozen", rows=2048, epochs=3, whole=True),
     "masked LM, 10 M": Case("masked-10m", data="corpus_en", objective="masked-lm", rows=256),
 }
 
@@ -90,8 +92,8 @@ def ask(name: str, contender: str, models: str, options: argparse.Namespace) -> 
 
 def table(names: Sequence[str], found: dict[tuple[str, str], list[dict[str, float]]]) -> str:
     lines = [
-        "| case | | rows/s | real tokens/s | × Trainer | × well set | padding | MFU | peak memory |",
-        "|---|---|---:|---:|---:|---:|---:|---:|---:|",
+        "| case | | rows/s | real tokens/s | × Trainer | × well set | padding | MFU | of TFLOP/s | peak memory |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for name in names:
         middle = {
@@ -103,7 +105,8 @@ def table(names: Sequence[str], found: dict[tuple[str, str], list[dict[str, floa
             ratios = " | ".join(f"{one['tokens'] / middle[rival]['tokens']:.2f}" for rival in CONTENDERS[1:])
             lines.append(
                 f"| {name} | {contender} | {one['rows']:.1f} | {one['tokens']:.0f} | {ratios} | {one['padding']:.0%} "
-                f"| {one['tokens'] * one['flops'] / one['peak']:.2f} | {one['memory'] / 2**30:.2f} GiB |"
+                f"| {one['tokens'] * one['flops'] / one['peak']:.2f} | {one['peak'] / 1e12:.3f} "
+                f"| {one['memory'] / 2**30:.2f} GiB |"
             )
     return "\n".join(lines)
 
@@ -115,21 +118,22 @@ def measured(options: argparse.Namespace) -> dict[str, float]:
     """Rows and real tokens a second over the steps after the first ones, or over a whole run with its preparation."""
     import torch
 
+    from jishi.models.environment import precision
     from jishi.training.pace import peak
 
     torch.set_num_threads(1)
     name, contender = options.run
     case = CASES[name]
     setup = prepared(case, options)
-    train = with_jishi if contender == CONTENDERS[0] else with_trainer
     flops = flops_per_token(setup)
     rows = tokens = slots = seconds = 0.0
-    for number, step in enumerate(train(setup, contender == CONTENDERS[2])):
+    steps = with_jishi(setup) if contender == CONTENDERS[0] else with_trainer(setup, contender == CONTENDERS[2])
+    for number, step in enumerate(steps):
         if number or case.whole:
             rows, tokens, slots, seconds = rows + step[0], tokens + step[1], slots + step[2], seconds + step[3]
     return {
         "rows": rows / seconds, "tokens": tokens / seconds, "padding": 1 - tokens / slots, "flops": flops,
-        "peak": peak(torch.device("cpu"), "fp32"), "memory": peak_memory(),
+        "peak": peak(torch.device("cpu"), precision()), "memory": peak_memory(),
     }  # fmt: skip
 
 
@@ -144,6 +148,7 @@ class Setup:
     objective: Any
     rows: list[Any]
     folder: Path
+    judge: Callable[[Any], None] = lambda _: None  # asked at the end of each epoch; its time is not counted
 
     def model(self) -> Any:
         """A fresh model with its head and adaptation, of the same random weights for both."""
@@ -153,7 +158,7 @@ class Setup:
         from jishi.core.contracts import Adaptation, Task
         from jishi.models import heads, load
 
-        torch.manual_seed(0)
+        torch.manual_seed(self.case.seed)
         built = load.model(self.spec, self.objective.head(), self.base, self.processor)
         head = heads.head_modules(built) if isinstance(self.objective, Task) else []
         return registry.get(Adaptation, self.case.adapt)().apply(built, self.objective), head
@@ -215,19 +220,23 @@ def flops_per_token(setup: Setup) -> float:
     return counted(lambda: setup.objective.loss(model, batch).value.backward()) / features[middle]["length"]
 
 
-def with_jishi(setup: Setup, _: bool) -> Iterator[tuple[float, float, float, float]]:
-    """(rows, real tokens, tokens computed, seconds) of each step."""
+def with_jishi(setup: Setup, head_first: bool = False) -> Iterator[tuple[float, float, float, float]]:
+    """(rows, real tokens, tokens computed, seconds) of each step; rates and decay are those of the Trainer as it comes."""
     from jishi.training.batching import padding_share
     from jishi.training.loop import Loop
     from jishi.training.spec import TrainSpec
 
     model, head = setup.model()
-    spec = TrainSpec(batch_size=BATCH, threads=1, epochs=setup.case.epochs, checkpoint_every=10**6)
+    rate, done = setup.case.learning_rate, 0
+    spec = TrainSpec(
+        batch_size=BATCH, threads=1, epochs=setup.case.epochs, checkpoint_every=10**6, head_learning_rate=rate, warmup=0.0,
+        weight_decay=0.0, fit_head="before" if head_first else None,
+    )  # fmt: skip
     with tempfile.TemporaryDirectory(dir=setup.folder) as folder:
         clock = time.perf_counter()
         loop = Loop(
-            model, setup.objective, setup.processor, spec, train=setup.rows, validation=None, head=head, learning_rate=1e-4,
-            folder=Path(folder), seed=0,
+            model, setup.objective, setup.processor, spec, train=setup.rows, validation=None, head=head, learning_rate=rate,
+            folder=Path(folder), seed=setup.case.seed,
         )  # fmt: skip
         for event in loop.events():
             if event.kind == "step":
@@ -235,7 +244,10 @@ def with_jishi(setup: Setup, _: bool) -> Iterator[tuple[float, float, float, flo
                 tokens = event.values["tokens"]
                 waste = 0.0 if loop.update.packs else padding_share(loop._windows(0)[0], loop.features.lengths)
                 yield event.values["rows"], tokens, tokens / (1 - waste), now - clock
-                clock = now
+                done += event.values["rows"]
+                if done % len(setup.rows) == 0:
+                    setup.judge(model)
+                clock = time.perf_counter()
 
 
 def with_trainer(setup: Setup, well_set: bool) -> Iterator[tuple[float, float, float, float]]:
@@ -268,11 +280,15 @@ def with_trainer(setup: Setup, well_set: bool) -> Iterator[tuple[float, float, f
             told.append((*seen[len(told)], now - self.last))
             self.last = now
 
+        def on_epoch_end(self, *_: Any, **__: Any) -> None:
+            setup.judge(model)
+            self.last = time.perf_counter()
+
     model, _ = setup.model()
     with tempfile.TemporaryDirectory(dir=setup.folder) as folder:
         arguments = TrainingArguments(
-            output_dir=folder, per_device_train_batch_size=BATCH, learning_rate=1e-4, save_strategy="no", report_to=[],
-            num_train_epochs=setup.case.epochs, use_cpu=True,
+            output_dir=folder, per_device_train_batch_size=BATCH, learning_rate=setup.case.learning_rate,
+            save_strategy="no", report_to=[], num_train_epochs=setup.case.epochs, use_cpu=True, seed=setup.case.seed,
             logging_strategy="no", disable_tqdm=True, remove_unused_columns=False, bf16=well_set and precision() == "bf16",
             train_sampling_strategy="group_by_length" if well_set else "random",
         )  # fmt: skip
