@@ -44,9 +44,9 @@ class Case:
 
 
 CASES = {
-    "MiniLM, all weights": Case("minilm"),
+    "MiniLM, all weights": Case("minilm", rows=2048),
     "BERT-base size, all weights": Case("bert-base", rows=256),
-    "MiniLM, LoRA": Case("minilm", adapt="lora"),
+    "MiniLM, LoRA": Case("minilm", adapt="lora", rows=2048),
     "MiniLM, head only, 3 epochs": Case("minilm", adapt="frozen", rows=2048, epochs=3, whole=True),
     "masked LM, 10 M": Case("masked-10m", data="corpus_en", objective="masked-lm", rows=256),
 }

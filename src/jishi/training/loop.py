@@ -14,7 +14,7 @@ from jishi.core.contracts import Loss, Objective, Row, Task
 from jishi.core.errors import TrainingError
 from jishi.models.environment import free_cores, precision
 from jishi.models.inference import to
-from jishi.training import checkpoint, dropout, guards, half, memory, optimizer, random_state
+from jishi.training import checkpoint, dropout, guards, memory, optimizer, random_state
 from jishi.training.batching import epoch_batches
 from jishi.training.features import Encoded
 from jishi.training.feed import Maker, Piece, feed
@@ -122,7 +122,7 @@ class Loop:
         if self.spec.fit_head == "before" and not self.at.step:
             yield self._fit_head()
         self.model.train()
-        with dropout.fast(self.model), half.fast(self.model, self.optimizer):
+        with dropout.fast(self.model):
             yield from self._epochs(started)
         if self._stopping and self.at.step < self.steps:
             yield Event("interrupted", self.at.step, {"checkpoint": str(self._save())})
@@ -166,11 +166,10 @@ class Loop:
         )
 
     def _fit_head(self) -> Event:
-        with half.fast(self.model, self.optimizer):
-            found = fit_head(
-                self.model, self.objective, self.processor, self.features, self.head, self.update.quick,
-                strength=self.spec.head_strength, seed=self.seed,
-            )  # fmt: skip
+        found = fit_head(
+            self.model, self.objective, self.processor, self.features, self.head, self.update.quick,
+            strength=self.spec.head_strength, seed=self.seed,
+        )  # fmt: skip
         self.ranks.align(self.model)  # each process has fitted its own, up to rounding
         return Event("head", self.at.step, found)
 
