@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from jishi.core.contracts import Loss, Objective, Row, Task
 from jishi.core.errors import TrainingError
 from jishi.models.environment import free_cores, precision
 from jishi.models.inference import to
-from jishi.training import checkpoint, dropout, guards, memory, optimizer, random_state
+from jishi.training import checkpoint, compiled, dropout, guards, memory, optimizer, random_state
 from jishi.training.batching import epoch_batches
 from jishi.training.features import Encoded
 from jishi.training.feed import Maker, Piece, feed
@@ -50,9 +51,10 @@ class Progress:
     waited: int = 0  # validations since the best
     seconds: float = 0.0
     losses: list[float] = field(default_factory=list)
-    # Sums are rounded differently with another number of threads or in other pieces: a resumed run keeps both.
+    # Sums are rounded differently with another number of threads, in other pieces or compiled: a resumed run keeps all three.
     threads: int = 1
     room: int | None = None  # padded tokens computed at once
+    compiled: bool = False
 
 
 class Loop:
@@ -117,12 +119,13 @@ class Loop:
             self._restore(resumed)
         torch.set_num_threads(self.at.threads)
         self.update.room, self.update.packs = self._room(), self._packs()
+        self.at.compiled = self.at.compiled if resumed else self._pays()
         yield Event("start", self.at.step, self._facts(resumed, damaged))
         started = time.monotonic() - self.at.seconds
         if self.spec.fit_head == "before" and not self.at.step:
             yield self._fit_head()
         self.model.train()
-        with dropout.fast(self.model):
+        with self._quick():
             yield from self._epochs(started)
         if self._stopping and self.at.step < self.steps:
             yield Event("interrupted", self.at.step, {"checkpoint": str(self._save())})
@@ -160,6 +163,28 @@ class Loop:
             if self.at.window == len(windows) and self._goes_on():
                 self.at.epoch, self.at.window = self.at.epoch + 1, 0
 
+    def _pays(self) -> bool:
+        """Whether the blocks are compiled: as asked for, or where a trial on a batch of middling rows says so."""
+        if self.spec.compile != "auto" or self.steps == self.at.step:
+            return self.spec.compile == "always"
+        windows = self._windows(0)
+        found = compiled.pays(self.update, windows[len(windows) // 2][0], self.steps)
+        return self.ranks.gather(found)[0]  # all must decide alike
+
+    @contextmanager
+    def _quick(self) -> Iterator[None]:
+        """While this holds, steps are computed in the way that is faster here."""
+        if not self.at.compiled:
+            with dropout.fast(self.model):
+                yield
+            return
+        self.update.packs = False
+        compiled.compile_blocks(self.model)
+        try:
+            yield
+        finally:
+            compiled.restore(self.model)
+
     def _record(self) -> States | None:
         return States.record(
             self.model, self.head, self.objective, self.processor, self.features, self.folder, self.update.quick
@@ -181,6 +206,7 @@ class Loop:
             "validation_rows": len(self.held_out or ()),
             "precision": self.precision,
             "threads": self.at.threads,
+            "compiled": self.at.compiled,
             "device": str(self.device),
             "parameters": sum(parameter.numel() for parameter in parameters),
             "trainable_parameters": sum(parameter.numel() for parameter in parameters if parameter.requires_grad),

@@ -109,6 +109,11 @@ class TrainSpec:
         "Number format of the arithmetic; auto measures which is faster here.",
         "计算精度；auto 会实测本机更快者。",
     )
+    compile: Literal["auto", "always", "never"] = option(
+        "auto",
+        "Compile the backbone's blocks (torch.compile); auto tries it in runs of over twenty minutes and keeps the faster way.",
+        "编译骨干网络各层（torch.compile）；auto 只在二十分钟以上的训练中试用，并保留更快的方式。",
+    )
     threads: Annotated[int, Ge(1)] | None = option(
         None,
         "CPU threads for the arithmetic; left out, the cores that other work leaves free.",
