@@ -3,8 +3,9 @@
     python benchmarks/time_to_quality.py                             all rows, three epochs, three seeds (hours on one core)
     python benchmarks/time_to_quality.py --rows 770 --epochs 6       ten rows a class
 
-The contenders of training.py with the same batch size, dropout, rates and trained parameters, one after the other, then the next
-seed; and Jishi as its documentation advises, with the head fitted first. Judging is the same for all, and its time is left out.
+Jishi, the Trainer as it comes, and well set, with the same batch size, dropout, rates and trained parameters, one after the
+other, then the next seed; and Jishi as its documentation advises, with the head fitted first. Judging is the same for all, and
+its time is left out.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from typing import Any
 import training
 
 ADVISED = "Jishi, head fitted first"
-CONTENDERS = (*training.CONTENDERS, ADVISED)
+CONTENDERS = (training.JISHI, training.TRAINER, training.WELL_SET, ADVISED)
 
 
 def main() -> None:
@@ -58,7 +59,7 @@ def parse() -> argparse.Namespace:
 
 def table(found: dict[str, list[list[list[float]]]]) -> str:
     """Mean ± spread of the accuracy at the end of each epoch; the time to what the Trainer ends with, less its seeds' spread."""
-    ends = [run[-1][1] for run in found["Trainer"]]
+    ends = [run[-1][1] for run in found[training.TRAINER]]
     goal = statistics.mean(ends) - (statistics.stdev(ends) if len(ends) > 1 else 0.0)
     lines = [
         f"| | accuracy after each epoch | seconds, all epochs | seconds to {goal:.3f} | × as fast as Trainer |",
@@ -71,7 +72,7 @@ def table(found: dict[str, list[list[list[float]]]]) -> str:
         spread = f" ± {statistics.stdev(epochs[-1]):.3f}" if len(runs) > 1 else ""
         whole = statistics.median(run[-1][0] for run in runs)
         to_goal = "not reached" if reached[name] is None else f"{reached[name]:.0f}"
-        ratio = "–" if reached[name] is None else f"{reached['Trainer'] / reached[name]:.1f}"
+        ratio = "–" if reached[name] is None else f"{reached[training.TRAINER] / reached[name]:.1f}"
         lines.append(f"| {name} | {means}{spread} | {whole:.0f} | {to_goal} | {ratio} |")
     return "\n".join(lines)
 
@@ -98,8 +99,8 @@ def measured(options: argparse.Namespace) -> list[list[float]]:
     test = judged_rows(setup, options)
     setup = dataclasses.replace(setup, judge=lambda model: accuracies.append(accuracy(setup, model, *test)))
     steps: Iterator[Any] = (
-        training.with_trainer(setup, contender == training.CONTENDERS[2])
-        if contender.startswith("Trainer")
+        training.with_trainer(setup, contender)
+        if contender in training.CONTENDERS[1:]
         else training.with_jishi(setup, contender == ADVISED)
     )
     seconds, rows, times = 0.0, 0, []
