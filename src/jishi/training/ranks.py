@@ -1,4 +1,4 @@
-"""Several processes train one model (torchrun): each computes its share of every batch, and the sums of their gradients are one.
+"""Several processes train one model: each computes its share of every batch, and the sums of their gradients are one.
 
 The result is that of a single process on the same batches, up to the rounding of sums: the gradient is that of the mean over
 all targets, wherever they were computed. Rank 0 alone writes; all read.
@@ -32,10 +32,18 @@ class Ranks:
 
     @classmethod
     def join(cls) -> "Ranks":
-        """Meet the other processes that torchrun started, if it did."""
+        """Meet the other processes, if a launcher (torchrun, or `train.devices`) has started several."""
         on_cpu = "LOCAL_RANK" in os.environ and not torch.cuda.is_available()
-        state = PartialState(cpu=on_cpu, timeout=PATIENCE)
+        with _answered():
+            state = PartialState(cpu=on_cpu, timeout=PATIENCE)
         return cls(state.process_index, state.num_processes, state.device)
+
+    @staticmethod
+    def leave() -> None:
+        """Part from the others: the next `join` meets whoever is there then."""
+        if dist.is_initialized():
+            dist.destroy_process_group()
+        PartialState._reset_state()
 
     def share(self, rows: Sequence[int]) -> list[int]:
         """This process's rows of a batch; rows of like length stand together, so that all have as much to do."""
@@ -74,7 +82,24 @@ class Ranks:
         if self.count > 1:
             with _answered():
                 for tensor in [*model.parameters(), *model.buffers()]:
-                    dist.broadcast(tensor.data, 0)
+                    sent = tensor.data.to(self.device)
+                    dist.broadcast(sent, 0)
+                    tensor.data.copy_(sent)
+
+
+def local(tensor: Any) -> torch.Tensor:
+    """What this process holds of a tensor: its shard, or all of it."""
+    return tensor.to_local() if hasattr(tensor, "to_local") else tensor  # type: ignore[no-any-return]
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether an error, raised by any operation of a model that is cut in shards, says that another process is lost."""
+    return isinstance(error, dist.DistError) or any(name in str(error) for name in ("gloo", "NCCL"))
+
+
+def lost(error: BaseException) -> TrainingError:
+    """That error as a sentence."""
+    return TrainingError("training.rank-lost", reason=str(error).splitlines()[0][:200])
 
 
 @contextmanager
@@ -83,7 +108,7 @@ def _answered() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, dist.DistError) as error:
-        raise TrainingError("training.rank-lost", reason=str(error).splitlines()[0][:200]) from error
+        raise lost(error) from error
 
 
 def _buckets(gradients: Sequence[torch.Tensor]) -> list[list[torch.Tensor]]:
