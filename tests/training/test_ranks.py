@@ -29,6 +29,7 @@ HARD = {"epochs": 2, "batch_size": 4, "accumulation": 2, "precision": "fp32", "t
 SGD = {"optimizer": "sgd"}  # AdamW would make much of the rounding of a gradient that is nearly zero
 CUT = {"shard": True, **SGD}
 UNUSED = " ".join(f"word-{number}" for number in range(40))  # of a vocabulary most of which the rows do not have
+FULL = Full()
 TASK = TokenClassification(labels=("NAME",), max_length=32)
 
 
@@ -49,7 +50,7 @@ class Exploding(TokenClassification):
 
 
 def one(
-    folder: Path, *, dropout: float = 0.0, init: int = 0, task=TASK, adapt=Full(), words: str = WORDS, **settings
+    folder: Path, *, dropout: float = 0.0, init: int = 0, task=TASK, adapt=FULL, words: str = WORDS, **settings
 ) -> Loop:
     """Rows of 1 to 10 words, whose loss is a mean over words; a process of two computes another number of them."""
     processor = tiny.tokenizer(words)
@@ -210,7 +211,8 @@ def test_shards_learn_what_one_process_does(done, tmp_path):
 def test_a_checkpoint_of_shards_is_that_of_a_whole_model(done, tmp_path):
     """One process goes on from what two wrote in shards, and two in shards from what one wrote, used rows included."""
     shutil.copytree(done / "cut in two", tmp_path / "cut")
-    assert run(again := one(tmp_path / "cut", **SGD))[0].step == 2
+    events = run(again := one(tmp_path / "cut", **SGD))
+    assert events[0].step == 2
     close(kept(done, "cut", 0), again)
     run(alone := one(tmp_path / "alone", words=f"{WORDS} {UNUSED}", **SGD))
     assert alone.used is not None and kept(done, "cut later", 0)["from"] == 3
