@@ -18,7 +18,7 @@ from jishi.adaptation.lora import LoRA
 from jishi.core.contracts import Loss
 from jishi.core.errors import TrainingError
 from jishi.tasks.token_classification import TokenClassification
-from jishi.training import random_state
+from jishi.training import memory, random_state
 from jishi.training.loop import Event, Loop
 from jishi.training.ranks import Ranks, _buckets, local
 from jishi.training.spec import TrainSpec
@@ -89,6 +89,8 @@ def cut(rank: int, folder: Path) -> None:
     if rank == 0:
         shutil.copytree(folder / "cut", folder / "cut in two")
     keep(folder, "cut", rank, trained := one(folder / "cut", **CUT), run(trained))
+    (folder / f"bytes {rank}").write_text(str(seen(trained := one(folder / "seen", **CUT))))
+    (folder / f"held {rank}").write_text(str(sum(local(weight).numel() for weight in trained.model.parameters())))
     words = f"{WORDS} {UNUSED}"
     keep(folder, "cut later", rank, trained := one(folder / "whole first", words=words, **CUT), run(trained))
     keep(folder, "thin", rank, trained := thin(folder / "thin", gradient_checkpointing=True, **CUT), run(trained))
@@ -103,6 +105,12 @@ def cut(rank: int, folder: Path) -> None:
         except TrainingError as error:
             with (folder / f"broken {rank}").open("a") as file:
                 file.write(f"{error.code} {error.values['step']}\n")
+
+
+def seen(loop: Loop) -> int:
+    """Bytes that the trial before the first step finds kept; once more, when weights have been gathered before."""
+    memory.bytes_kept(loop.model, lambda: loop._trial([8, 8]))
+    return memory.bytes_kept(loop.model, lambda: loop._trial([8, 8]))
 
 
 def thin(folder: Path, **settings) -> Loop:
@@ -219,6 +227,14 @@ def test_a_checkpoint_of_shards_is_that_of_a_whole_model(done, tmp_path):
     close(kept(done, "cut later", 0), alone)
 
 
+def test_a_process_holds_its_share_and_gathered_weights_are_not_taken_for_what_a_token_keeps(done, tmp_path):
+    alone = one(tmp_path, **SGD)
+    assert {(done / f"bytes {rank}").read_text() for rank in (0, 1)} == {str(seen(alone))}
+    held = [int((done / f"held {rank}").read_text()) for rank in (0, 1)]
+    assert sum(held) == sum(weight.numel() for weight in alone.model.parameters())
+    assert held[0] == pytest.approx(held[1], rel=0.05)
+
+
 def test_shards_go_on_bit_for_bit(done):
     found, expected = kept(done, "cut, stopped", 0), kept(done, "cut, never stopped", 0)
     assert found["from"] == 3 and same(found["weights"], expected["weights"])
@@ -253,6 +269,21 @@ def test_an_answer_that_does_not_come_is_told(monkeypatch):
     with pytest.raises(TrainingError) as raised:
         Ranks(0, 2, torch.device("cpu")).add([], [1.0])
     assert raised.value.code == "training.rank-lost" and "trace" not in str(raised.value)
+
+
+def test_the_others_wait_for_the_first_longer_than_their_patience(monkeypatch):
+    """It gives signs of life until it is done, and what went wrong is raised there."""
+    told = []
+    monkeypatch.setattr("jishi.training.ranks.BEAT", 0.02)
+    monkeypatch.setattr(Ranks, "add", lambda _, __, numbers: told.append(*numbers) or list(numbers))
+    Ranks(0, 2, torch.device("cpu")).first(lambda: time.sleep(0.2))
+    assert len(told) > 2 and told == [0.0] * (len(told) - 1) + [1.0]
+    with pytest.raises(ZeroDivisionError):
+        Ranks(0, 2, torch.device("cpu")).first(lambda: 1 / 0)
+    answers = iter([[0.0], [0.0], [1.0]])
+    monkeypatch.setattr(Ranks, "add", lambda _, __, numbers: next(answers))
+    Ranks(1, 2, torch.device("cpu")).first(lambda: pytest.fail("that is not its work"))
+    assert next(answers, None) is None
 
 
 def test_every_row_is_one_process_s_and_gradients_are_sent_in_groups(monkeypatch):

@@ -17,37 +17,40 @@ from safetensors.torch import load_file, save_file
 from jishi.core import manifest, publish
 from jishi.core.errors import TrainingError
 from jishi.training import random_state
-from jishi.training.ranks import local
+from jishi.training.ranks import ALONE, Ranks, local
 from jishi.training.shard import Shards
 
 
 def save(
     path: Path, model: Any, optimizer: torch.optim.Optimizer, state: Mapping[str, Any], random: Sequence[dict[str, Any]],
-    shards: Shards | None = None,
+    shards: Shards | None = None, ranks: Ranks = ALONE,
 ) -> Path:  # fmt: skip
     """Publish a checkpoint at `path`, with `state` (plain JSON) and the random states of all processes beside the tensors.
 
-    Where there are shards all processes call this, and the first alone writes.
+    All processes call this, and the first writes.
     """
     weights, (tensors, groups) = _weights(model), _optimizer_tensors(optimizer)
     if shards:
         learning = _learning(optimizer)
         weights = {name: shards.whole(value) for name, value in weights.items()}
         tensors = {name: shards.whole(value, learning[_index(name)]) for name, value in tensors.items()}
-        if shards.ranks.rank:
-            return path
+    content = {**state, "optimizer": groups, "random": list(random)}
+    ranks.first(lambda: _publish(path, weights, tensors, content))
+    return path
+
+
+def _publish(
+    path: Path, weights: Mapping[str, torch.Tensor], tensors: dict[str, torch.Tensor], content: Mapping[str, Any]
+) -> None:
     try:
         with publish.folder(path) as temporary:
-            weights = {name: value.contiguous() for name, value in weights.items()}
-            save_file(weights, temporary / "weights.safetensors")
+            save_file({name: value.contiguous() for name, value in weights.items()}, temporary / "weights.safetensors")
             save_file(tensors, temporary / "optimizer.safetensors")
-            content = {**state, "optimizer": groups, "random": list(random)}
             (temporary / "state.json").write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
             manifest.seal(temporary)
     except (OSError, SafetensorError) as error:  # a full disk is the one or the other
         reason = getattr(error, "strerror", None) or error
         raise TrainingError("training.checkpoint-not-written", path=path, reason=reason) from error
-    return path
 
 
 def restore(

@@ -326,8 +326,8 @@ class Loop:
     def _save(self) -> Path:
         """Rank 0 writes; the others wait until it is there."""
         path, random = self._path(self.at.step), self.ranks.gather(random_state.read())
-        if self.ranks.rank == 0 or self.shards:
-            checkpoint.save(path, self.model, self.optimizer, {"progress": asdict(self.at)}, random, self.shards)
+        state = {"progress": asdict(self.at)}
+        checkpoint.save(path, self.model, self.optimizer, state, random, self.shards, self.ranks)
         if self.ranks.rank == 0:
             checkpoint.prune(self.folder, {path, self._path(self.at.best_step)})
         self.ranks.wait()

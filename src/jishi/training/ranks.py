@@ -5,7 +5,8 @@ all targets, wherever they were computed. Rank 0 alone writes; all read.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,6 +20,7 @@ from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 from jishi.core.errors import TrainingError
 
 PATIENCE = timedelta(seconds=60)  # a process that does not answer for so long is lost
+BEAT = 1.0  # seconds between two signs of life of a process that the others wait for
 BUCKET = 2**25  # bytes that are sent at once
 
 
@@ -77,6 +79,18 @@ class Ranks:
             with _answered():
                 dist.barrier()
 
+    def first(self, work: Callable[[], None]) -> None:
+        """Let rank 0 do what may take longer than their patience; the others wait for as long as it lives."""
+        if self.count == 1:
+            work()
+            return
+        with ThreadPoolExecutor(1) as pool:
+            done = pool.submit(work) if self.rank == 0 else None
+            while not self.add((), [float(done is not None and bool(wait([done], BEAT).done))])[0]:
+                pass
+        if done:
+            done.result()
+
     def align(self, model: torch.nn.Module) -> None:
         """Give every process the weights and buffers of rank 0."""
         if self.count > 1:
@@ -85,6 +99,9 @@ class Ranks:
                     sent = tensor.data.to(self.device)
                     dist.broadcast(sent, 0)
                     tensor.data.copy_(sent)
+
+
+ALONE = Ranks(0, 1, torch.device("cpu"))
 
 
 def local(tensor: Any) -> torch.Tensor:
