@@ -73,6 +73,19 @@ def test_a_head_that_stood_still_is_told():
     guards.check_moved(before, model, ["head"])
 
 
+def test_what_another_process_holds_of_a_weight_counts_too():
+    model = Net()
+    before = guards.fingerprint(model)
+
+    def told(broken, moved):
+        return lambda found: [found, (broken, moved)]
+
+    guards.check_moved(before, model, ["head"], told(set(), {"head.bias"}))
+    assert code(guards.check_moved, before, model, ["head"], told(set(), {"body.bias"})) == "training.head-still"
+    broken = told({"body.bias"}, {"head.bias"})
+    assert code(guards.check_moved, before, model, ["head"], broken) == "training.weights-not-finite"
+
+
 def test_a_weight_that_is_no_number_is_named():
     model = Net()
     before = guards.fingerprint(model)

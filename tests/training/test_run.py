@@ -56,7 +56,8 @@ def test_another_spec_is_refused_and_named(tmp_path):
 
 
 def test_what_does_not_touch_training_may_change(tmp_path):
-    for spec in (SPEC, {**SPEC, "out": "elsewhere", "resume": "never", "evaluate": {"n": 2}}):
+    processes = {**SPEC["train"], "devices": 2, "shard": True}
+    for spec in (SPEC, {**SPEC, "out": "elsewhere", "resume": "never", "evaluate": {"n": 2}, "train": processes}):
         with Run.open(tmp_path, spec, resume=True):
             pass
 

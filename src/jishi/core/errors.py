@@ -16,7 +16,8 @@ The sentence comes from the catalogue (`i18n`): what was given, what is allowed,
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from jishi.core import i18n
 
@@ -90,6 +91,20 @@ class LimitError(JishiError):
 
 class ServingError(JishiError):
     pass
+
+
+def read(told: Mapping[str, Any]) -> JishiError:
+    """The error that `to_dict` of another process told."""
+    kind = next(kind for kind in _kinds(JishiError) if kind.__name__ == told["kind"])
+    error = kind.__new__(kind)
+    JishiError.__init__(error, told["code"], **told["values"])
+    return error
+
+
+def _kinds(root: type[JishiError]) -> Iterator[type[JishiError]]:
+    yield root
+    for kind in root.__subclasses__():
+        yield from _kinds(kind)
 
 
 def did_you_mean(given: str, names: Iterable[str]) -> str:

@@ -19,7 +19,7 @@ from jishi.data.dataset import Dataset
 from jishi.data.infer import infer
 from jishi.data.prepare import prepare
 from jishi.data.spec import DataSpec
-from jishi.lifecycle import card, report
+from jishi.lifecycle import card, launch, report
 from jishi.models import heads, load
 from jishi.models.inference import outputs
 from jishi.models.spec import ModelSpec
@@ -65,7 +65,7 @@ class FinetuneSpec:
 
 @dataclass(frozen=True)
 class Result:
-    """What a run came to. `bundle` is None where training was interrupted, and in all processes but the first (torchrun)."""
+    """What a run came to. `bundle` is None where training was interrupted, and in all processes but the first."""
 
     folder: Path
     bundle: Path | None
@@ -91,6 +91,11 @@ class Begun:
 
 def finetune(wanted: FinetuneSpec, listen: Listener, watch: Callable[[Loop], None]) -> Result:
     """Run the whole path. `listen` hears every event; `watch` is handed the loop, so that a face can stop it."""
+    with launch.together("finetune", spec.dump(wanted), wanted.train.devices):
+        return _finetune(wanted, listen, watch)
+
+
+def _finetune(wanted: FinetuneSpec, listen: Listener, watch: Callable[[Loop], None]) -> Result:
     folder = Path(wanted.out)
     resume = wanted.resume == "auto"
     if Ranks.join().rank:

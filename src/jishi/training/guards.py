@@ -1,7 +1,7 @@
 """Nothing fails silently: what must hold before, during and after training, or training stops with the cure."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ import torch
 from jishi.core.errors import TrainingError
 from jishi.training.features import Encoded
 from jishi.training.optimizer import in_modules
+from jishi.training.ranks import local
 
 # Steps in a row with a loss of exactly 0 after which nothing can be learnt (one such batch may be chance).
 ZERO_STEPS = 3
@@ -40,16 +41,26 @@ def check_gradient(norm: float, step: int) -> None:
 
 def fingerprint(model: Any) -> dict[str, torch.Tensor]:
     """A copy of what learns, to hold the end against."""
-    return {name: value.detach().clone() for name, value in model.named_parameters() if value.requires_grad}
+    return {name: local(value.detach()).clone() for name, value in model.named_parameters() if value.requires_grad}
 
 
-def check_moved(before: Mapping[str, torch.Tensor], model: Any, head: list[str]) -> None:
-    """Every weight that should learn has a finite value, some have moved, and the head's have."""
-    now = {name: value.detach() for name, value in model.named_parameters() if value.requires_grad}
-    broken = [name for name, value in now.items() if not torch.isfinite(value).all()]
-    if broken:
-        raise TrainingError("training.weights-not-finite", given=broken[0])
+def check_moved(
+    before: Mapping[str, torch.Tensor],
+    model: Any,
+    head: list[str],
+    gather: Callable[[Any], list[Any]] = lambda told: [told],
+) -> None:
+    """Every weight that should learn has a finite value, some have moved, and the head's have.
+
+    `gather` gives what every process has found of the part that it holds.
+    """
+    now = {name: local(value.detach()) for name, value in model.named_parameters() if value.requires_grad}
+    broken = {name for name, value in now.items() if not torch.isfinite(value).all()}
     moved = {name for name, value in now.items() if not torch.equal(value, before[name])}
+    found = gather((broken, moved))
+    broken, moved = (set().union(*names) for names in zip(*found, strict=True))
+    if broken:
+        raise TrainingError("training.weights-not-finite", given=next(name for name in now if name in broken))
     if not moved:
         raise TrainingError("training.weights-still")
     if head and not any(in_modules(name, head) for name in moved):

@@ -22,7 +22,8 @@ from jishi.training.feed import Maker, Piece, feed
 from jishi.training.fit_head import fit_head
 from jishi.training.pace import Pace, counted, peak
 from jishi.training.packing import packable
-from jishi.training.ranks import Ranks
+from jishi.training.ranks import Ranks, is_lost, lost
+from jishi.training.shard import Shards
 from jishi.training.spec import TrainSpec
 from jishi.training.states import States, recordable
 from jishi.training.update import Update
@@ -87,12 +88,17 @@ class Loop:
         self.held_out = (
             Encoded(objective, validation, processor) if validation is not None and len(validation) else None
         )
+        sharded = spec.shard and self.ranks.count > 1
+        if sharded and spec.fit_head:
+            raise TrainingError("training.shard-fit-head")
         # For pictures, channels last is the order in memory that convolutions read fastest; other weights have no such order.
-        self.model.to(self.device, memory_format=torch.channels_last)
+        if not sharded:
+            self.model.to(self.device, memory_format=torch.channels_last)
         if spec.gradient_checkpointing:
             memory.compute_again(model)
         self.used = used_rows(model, objective, processor, self.features)
-        self.optimizer = optimizer.build(model, head, spec, spec.learning_rate or learning_rate, self.used)
+        self.shards = Shards(model, self.ranks, self.used) if sharded else None
+        self.optimizer = optimizer.build(model, head, spec, spec.learning_rate or learning_rate, self.used, self.shards)
         self.precision = precision() if spec.precision == "auto" else spec.precision
         self.steps = self._count_steps()
         if not self.steps and not spec.fit_head:
@@ -100,17 +106,27 @@ class Loop:
         self.at = Progress(threads=spec.threads or max(1, free_cores() // self.ranks.count))
         self.update = Update(
             model, objective, self.optimizer, lambda rows: self._maker()(rows), self.features.lengths, self.ranks,
-            self.precision, spec.max_grad_norm, self.used,
+            self.precision, spec.max_grad_norm, self.used, self.shards,
         )  # fmt: skip
-        self.records = self.steps > len(self._windows(0)) and recordable(
-            model, head, objective
-        )  # worth it from epoch 2 on
+        # Worth it from epoch 2 on. With shards no process may be asked alone.
+        self.records = not sharded and self.steps > len(self._windows(0)) and recordable(model, head, objective)
 
     def events(self, *, resume: bool = True) -> Iterator[Event]:
         """Train, and tell. With `resume`, goes on from the newest checkpoint that verifies."""
+        try:
+            yield from self._events(resume)
+        except (RuntimeError, MemoryError) as error:
+            if self.ranks.count > 1 and is_lost(error):
+                raise lost(error) from error
+            if self.shards and memory.is_exhausted(error):
+                raise TrainingError("training.memory-short-sharded", step=self.at.step + 1) from error
+            raise
+
+    def _events(self, resume: bool) -> Iterator[Event]:
         torch.manual_seed(self.seed + self.ranks.rank)
         self._stopping = self._asked()
-        self.ranks.align(self.model)
+        if not self.shards:
+            self.ranks.align(self.model)
         if self.used:
             self.used.read()
         resumed, damaged = checkpoint.newest(self.folder) if resume else (None, [])
@@ -130,8 +146,10 @@ class Loop:
         if self._stopping and self.at.step < self.steps:
             yield Event("interrupted", self.at.step, {"checkpoint": str(self._save())})
             return
-        guards.check_moved(before, self.model, self.head)
+        guards.check_moved(before, self.model, self.head, self.ranks.gather)
         self._take_best()
+        if self.shards:
+            self.model = self.shards.assemble()
         if self.spec.fit_head == "after":
             yield self._fit_head()
         self.at.seconds = time.monotonic() - started
@@ -165,11 +183,10 @@ class Loop:
 
     def _pays(self) -> bool:
         """Whether the blocks are compiled: as asked for, or where a trial on a batch of middling rows says so."""
-        if self.spec.compile != "auto" or self.steps == self.at.step:
+        if self.spec.compile != "auto" or not self.steps or self.ranks.count > 1:  # several would have to decide alike
             return self.spec.compile == "always"
         windows = self._windows(0)
-        found = compiled.pays(self.update, windows[len(windows) // 2][0], self.steps)
-        return self.ranks.gather(found)[0]  # all must decide alike
+        return compiled.pays(self.update, windows[len(windows) // 2][0], self.steps)
 
     @contextmanager
     def _quick(self) -> Iterator[None]:
@@ -271,7 +288,7 @@ class Loop:
                 kept = memory.bytes_kept(self.model, lambda: self._trial(rows))
             room = memory.room(self.model, kept, 2 * lengths[rows[0]], self.device)
         except (RuntimeError, MemoryError) as error:
-            if not memory.is_exhausted(error):
+            if self.shards or not memory.is_exhausted(error):
                 raise
             room = 1  # row by row; a step tells where even that is too much
         return min((one for one in (room, self.at.room) if one is not None), default=None)
@@ -290,7 +307,7 @@ class Loop:
             with memory.untouched(self.model):
                 return counted(lambda: self._trial(rows).value.backward()) / (2 * lengths[rows[0]])
         except (RuntimeError, MemoryError) as error:
-            if not memory.is_exhausted(error):
+            if self.shards or not memory.is_exhausted(error):
                 raise
             return 0.0  # not known
 
@@ -336,14 +353,17 @@ class Loop:
     def _save(self) -> Path:
         """Rank 0 writes; the others wait until it is there."""
         path, random = self._path(self.at.step), self.ranks.gather(random_state.read())
+        state = {"progress": asdict(self.at)}
+        checkpoint.save(path, self.model, self.optimizer, state, random, self.shards, self.ranks)
         if self.ranks.rank == 0:
-            checkpoint.save(path, self.model, self.optimizer, {"progress": asdict(self.at)}, random)
             checkpoint.prune(self.folder, {path, self._path(self.at.best_step)})
         self.ranks.wait()
         return path
 
     def _restore(self, path: Path) -> None:
-        self.at = Progress(**checkpoint.restore(path, self.model, self.optimizer, self.ranks.rank)["progress"])
+        self.at = Progress(
+            **checkpoint.restore(path, self.model, self.optimizer, self.ranks.rank, self.shards)["progress"]
+        )
         if self.used:
             self.used.read()
 
@@ -354,4 +374,4 @@ class Loop:
         best = self._path(self.at.best_step)
         if any(manifest.faults(best).values()):
             raise TrainingError("training.best-damaged", path=best)
-        checkpoint.load_weights(best, self.model)
+        checkpoint.load_weights(best, self.model, self.shards)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from jishi.core.errors import TrainingError
+from jishi.training.ranks import local
 
 SHARE = 0.8  # of the free memory that may be taken
 MARGIN = 2.0  # what is kept for the backward pass is about half of what a step takes at its peak
@@ -44,24 +45,30 @@ def taken(device: torch.device) -> int:
 
 def room(model: nn.Module, kept: int, longest: int, device: torch.device) -> int | None:
     """Padded tokens that fit into one forward and backward pass, where a row of `longest` keeps so many bytes."""
-    learning = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    learning = sum(local(weight).numel() for weight in model.parameters() if weight.requires_grad)
     left = SHARE * free(device) - OPTIMIZER_BYTES * learning
     return max(1, int(left / (MARGIN * kept / longest))) if kept else None
 
 
 def bytes_kept(model: nn.Module, forward: Callable[[], Any]) -> int:
     """Bytes that a forward pass keeps for the backward one: each storage once, and no weights."""
-    seen = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
+    seen: set[int] = set()
     sizes: list[int] = []
+
+    def know(module: nn.Module, _: Any) -> None:  # only now: weights that are shared out are gathered for this call
+        seen.update(local(weight).untyped_storage()._cdata for weight in module.parameters(recurse=False))
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in seen:
-            seen.add(storage.data_ptr())
+        if storage._cdata not in seen:
+            seen.add(storage._cdata)
             sizes.append(storage.nbytes())
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+    for module in model.modules():
+        know(module, ())
+    knowing = nn.modules.module.register_module_forward_pre_hook(know)
+    with knowing, torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         held = forward()
     kept = sum(sizes)
     del held  # only now: while the graph lives, no storage is used again

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from jishi.training.shard import Shards
 from jishi.training.spec import TrainSpec
 from jishi.training.used_rows import UsedRows
 
@@ -12,11 +13,16 @@ FRESH_LEARNING_RATE = 1e-3  # random weights must cover more ground than those t
 
 
 def build(
-    model: Any, head: list[str], spec: TrainSpec, learning_rate: float, used: UsedRows | None = None
+    model: Any,
+    head: list[str],
+    spec: TrainSpec,
+    learning_rate: float,
+    used: UsedRows | None = None,
+    shards: Shards | None = None,
 ) -> torch.optim.Optimizer:
     """The optimizer over what learns: the head with its own rate, weight matrices with decay, the rest without.
 
-    `head` names the freshly initialised modules; `used` stands in for its table.
+    `head` names the freshly initialised modules; `used` stands in for its table, `shards` for the weights that are cut.
     """
     head_rate = spec.head_learning_rate or max(FRESH_LEARNING_RATE, learning_rate)
     groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
@@ -25,6 +31,7 @@ def build(
             rate = head_rate if in_modules(name, head) else learning_rate
             decay = spec.weight_decay if parameter.ndim > 1 else 0.0
             member = used.part if used and parameter is used.table.weight else parameter
+            member = shards.parts.get(name, member) if shards else member
             groups.setdefault((rate, decay), []).append(member)
     parameters = [
         {"params": members, "lr": rate, "peak": rate, "weight_decay": decay}

@@ -27,6 +27,7 @@ from jishi.core.errors import TrainingError
 SPEC, METRICS, STATUS = "spec.yaml", "metrics.jsonl", "run.json"
 # What may change between the start of a run and its continuation.
 FREE = frozenset({"resume", "out", "evaluate"})
+FREE_IN = {"train": frozenset({"devices", "shard"})}
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 
 
@@ -72,7 +73,7 @@ class Run:
             (self.folder / METRICS).unlink(missing_ok=True)
         elif (self.folder / SPEC).is_file():
             old = yaml.safe_load((self.folder / SPEC).read_text(encoding="utf-8"))
-            changed = [key for key in {*old, *spec} - FREE if old.get(key) != spec.get(key)]
+            changed = [key for key in {*old, *spec} - FREE if _fixed(key, old.get(key)) != _fixed(key, spec.get(key))]
             if changed:
                 raise TrainingError("training.run-other-spec", path=self.folder, given=", ".join(sorted(changed)))
 
@@ -99,6 +100,12 @@ class Run:
         self.write(
             STATUS, {"status": status, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "versions": versions(), **values}
         )
+
+
+def _fixed(key: str, value: Any) -> Any:
+    """What of a spec's value must be the same when a run goes on."""
+    free = FREE_IN.get(key, frozenset())
+    return {name: inner for name, inner in value.items() if name not in free} if isinstance(value, Mapping) else value
 
 
 @contextmanager

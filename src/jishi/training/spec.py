@@ -98,6 +98,17 @@ class TrainSpec:
         "少存中间结果、反向时重算：时间约多三分之一，显存/内存大幅减少（arXiv:1604.06174）。",
         aliases=("activation_checkpointing",),
     )
+    devices: Literal["auto"] | Annotated[int, Ge(1)] = option(
+        1,
+        "Processes of this machine that train together, each on a GPU of its own where there are any; auto: as many as GPUs.",
+        "本机共同训练的进程数，有 GPU 时每个进程各用一块；auto 表示与 GPU 数相同。",
+    )
+    shard: bool = option(
+        False,
+        "With several processes, each holds a share of weights, gradients and optimizer state instead of all "
+        "(FSDP, arXiv:2304.11277): for a model too large for one device.",
+        "多进程时，每个进程只保存权重、梯度与优化器状态的一部分（FSDP，arXiv:2304.11277）：用于单个设备放不下的模型。",
+    )
     workers: Annotated[int, Ge(0)] = option(
         0,
         "Processes that read and vary rows ahead of the arithmetic; 0: none beside it.",

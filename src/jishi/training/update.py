@@ -1,5 +1,6 @@
 """One optimizer step: forward and backward over a window of batches, in pieces that fit into memory, then the update."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from jishi.training import guards, memory, random_state
 from jishi.training.feed import Piece
 from jishi.training.packing import Layout, packed
 from jishi.training.ranks import Ranks
+from jishi.training.shard import Shards
 from jishi.training.states import States
 from jishi.training.used_rows import UsedRows
 
@@ -31,6 +33,7 @@ class Update:
     precision: str
     max_grad_norm: float
     used: UsedRows | None = None
+    shards: Shards | None = None
     states: States | None = None
     packs: bool = False  # whether the blocks skip the padding
     room: int | None = None  # padded tokens computed at once
@@ -46,7 +49,7 @@ class Update:
                 value, weight, parts = self._accumulate(pieces)
                 break
             except (RuntimeError, MemoryError) as error:
-                if not memory.is_exhausted(error):
+                if self.shards or not memory.is_exhausted(error):  # shards: the others wait for this very pass
                     raise
             self.model.zero_grad(set_to_none=True)  # an embedding with used rows is not in the optimizer
             pieces = self._smaller(pieces)
@@ -70,6 +73,7 @@ class Update:
 
     def _accumulate(self, pieces: Sequence[Piece]) -> tuple[float, float, dict[str, float]]:
         """Add up the gradient of the summed loss; that sum, the number of targets, and the parts to log."""
+        most = max(self.ranks.gather(len(pieces))) if self.shards else 0
         value = weight = 0.0
         parts: dict[str, float] = {}
         for rows, batch in pieces:
@@ -81,24 +85,36 @@ class Update:
             value += float(loss.value.detach()) * share
             weight += share
             parts.update(loss.parts)
+        self._idle(most - len(pieces))
         return value, weight, parts
+
+    def _idle(self, passes: int) -> None:
+        """Gather and sum shards as often as the process with the most pieces: one short row that weighs nothing."""
+        for _ in range(passes):
+            row = min(range(len(self.lengths)), key=self.lengths.__getitem__)
+            self.model.eval()  # no random number is drawn, no running mean moved
+            (self.loss([row], to(self.make([row]), self.ranks.device)).value * 0).backward()
+            self.model.train()
 
     def _update(self, value: float, count: float, number: int) -> dict[str, float]:
         """Add up all processes, scale the gradient to the mean, hold it to the norm allowed, and let the optimizer step."""
         if self.used:
             self.used.gather()
+        cut = self.shards.gather() if self.shards else []
         learning = [weight for group in self.optimizer.param_groups for weight in group["params"]]
         if self.ranks.count > 1:
             for weight in learning:
                 if weight.grad is None:  # a process without rows must add as many numbers as the others
                     weight.grad = torch.zeros_like(weight)
-        gradients = [weight.grad for weight in learning if weight.grad is not None]
-        value, count = self.ranks.add(gradients, [value, count])
+        summed = {id(gradient) for gradient in cut}
+        whole = [weight.grad for weight in learning if weight.grad is not None and id(weight.grad) not in summed]
+        squares = float(torch.nn.utils.get_total_norm(cut)) ** 2
+        value, count, squares = self.ranks.add(whole, [value, count, squares])
         count = max(count, 1.0)
         guards.check_loss([value / count], number)
-        norm = float(torch.nn.utils.get_total_norm(gradients)) / count
+        norm = math.hypot(float(torch.nn.utils.get_total_norm(whole)), math.sqrt(squares)) / count
         guards.check_gradient(norm, number)
-        torch._foreach_mul_(gradients, min(1.0, self.max_grad_norm / (norm + 1e-6)) / count)
+        torch._foreach_mul_([*whole, *cut], min(1.0, self.max_grad_norm / (norm + 1e-6)) / count)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.used:

@@ -26,6 +26,12 @@ class UsedRows:
         self.part = nn.Parameter(table.weight.detach()[self.used])
         table.sparse = True  # the gradient comes as the rows of a batch, not as a table of zeros
 
+    def to(self, device: torch.device) -> None:
+        """Move to where the rest of the model is computed."""
+        self.table.to(device)
+        self.used, self.place = self.used.to(device), self.place.to(device)
+        self.part.data = self.part.data.to(device)
+
     def read(self) -> None:
         """Take the rows from the table, after weights were put back into it."""
         self.part.data.copy_(self.table.weight.detach()[self.used])
