@@ -34,6 +34,9 @@ class JishiError(Exception):
     def __str__(self) -> str:
         return i18n.text(self.code, **self.values)
 
+    def __reduce__(self) -> tuple[object, ...]:  # one process hands it to another whole
+        return _again, (type(self), self.code, self.values)
+
     def to_dict(self) -> dict[str, object]:
         """The error as JSON, the same in the terminal's `--json` and over HTTP."""
         plain = {
@@ -90,6 +93,12 @@ class LimitError(JishiError):
 
 class ServingError(JishiError):
     pass
+
+
+def _again(cls: type[JishiError], code: str, values: dict[str, object]) -> JishiError:
+    error = cls.__new__(cls)
+    JishiError.__init__(error, code, **values)
+    return error
 
 
 def did_you_mean(given: str, names: Iterable[str]) -> str:
