@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sys
 import time
 from functools import partial
@@ -49,6 +50,7 @@ def test_a_job_that_loses_a_worker_ends_where_one_process_does(tmp_path, monkeyp
     for name, value in {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0", "RAY_AUTH_MODE": "disabled"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("JISHI_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     before = {child.pid for child in psutil.Process().children(recursive=True)}
     events, run = [], Ray.run
 
@@ -141,6 +143,16 @@ def test_without_its_library_a_launch_names_the_cure(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     code, told = refusal("finetune", f"data={TITLES}", "out=run", "--on", "ray", "on.workers=4", code=2)
     assert code == "core.missing-extra" and "jishi[ray]" in told
+
+
+def test_a_cluster_that_does_not_answer_is_told_soon():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"  # nobody listens
+        with pytest.raises(TrainingError, match=address) as raised:
+            launch._check_answers(address)
+    assert raised.value.code == "launch.unreachable"
+    launch._check_answers("auto")
 
 
 def test_a_place_to_run_that_is_not_there_is_told(tmp_path):

@@ -3,6 +3,7 @@
 import os
 import queue
 import signal
+import socket
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from jishi.core.contracts import Launcher, option
 from jishi.core.errors import JishiError, MissingExtra, TrainingError
 
 LOOK_SECONDS = 0.2  # between two looks at what the job has told
+CONNECT_SECONDS = 5
 CALLS = 8  # that the job answers at once: it runs, is told, and is asked
 # What the loss of another process brings about: the workers are started again. Any other error of Jishi's ends the job.
 PASSING = frozenset({"training.rank-lost", "training.run-busy"})
@@ -27,7 +29,7 @@ class Ray(Launcher):
     """One process a worker of Ray Train. When one is lost, all are started again, and go on from the newest checkpoint.
 
     Every machine needs Jishi, the data and the run directory under the same path; the run directory may be a URL instead.
-    Without a cluster, one is started on this machine for as long as the run takes.
+    Where no cluster is named, one is started on this machine for as long as the run takes.
     """
 
     workers: Annotated[int, Ge(1)] = option(
@@ -43,8 +45,8 @@ class Ray(Launcher):
     )
     address: str | None = option(
         None,
-        "The cluster (host:port, or ray://host:port from outside); left out, that of RAY_ADDRESS or of this machine.",
-        "集群地址（host:port，或从集群外用 ray://host:port）；省略时取 RAY_ADDRESS 或本机上的集群。",
+        "The cluster (host:port); left out, that of RAY_ADDRESS, else one of this machine's own.",
+        "集群地址（host:port）；省略时取 RAY_ADDRESS，否则在本机临时启动。",
     )
 
     def run(self, work: Callable[..., Any], listen: Callable[[Any], None], watch: Callable[[Any], None]) -> Any:
@@ -158,20 +160,37 @@ def _connected(asked: Ray) -> Iterator[None]:
         yield
         return
     quiet = {"log_to_driver": False, "logging_level": "WARNING"}
-    with _own_signals():
-        try:
-            ray.init(address=asked.address or "auto", **quiet)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            if asked.address or "RAY_ADDRESS" in os.environ:
-                address = asked.address or os.environ["RAY_ADDRESS"]
-                raise TrainingError("launch.unreachable", address=address, reason=str(error)[:200]) from error
-            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-            ray.init(address="local", include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
-            _check_room(asked)
+    address = asked.address or os.environ.get("RAY_ADDRESS")
+    if not address:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        quiet |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+    else:
+        _check_answers(address)
     try:
+        with _own_signals():
+            ray.init(address=address or "local", **quiet)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise _unreachable(address or "127.0.0.1", error) from error
+    try:
+        if not address:
+            _check_room(asked)
         yield
     finally:
         ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """Somebody must listen there: Ray itself would try for a quarter of an hour."""
+    host, _, port = address.rpartition(":")
+    if port.isdigit():
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+        except OSError as error:
+            raise _unreachable(address, error) from error
+
+
+def _unreachable(address: str, error: Exception) -> TrainingError:
+    return TrainingError("launch.unreachable", address=address, reason=" ".join(str(error).split())[:200])
 
 
 def _check_room(asked: Ray) -> None:
@@ -181,7 +200,6 @@ def _check_room(asked: Ray) -> None:
     has = {name: int(ray.cluster_resources().get(name, 0)) for name in ("CPU", "GPU")}
     needs = {"CPU": asked.workers * asked.cpus, "GPU": asked.workers * asked.gpus}
     if any(needs[name] > has[name] for name in needs):
-        ray.shutdown()
         raise TrainingError("launch.too-few", has=_written(has), given=_written(needs))
 
 
