@@ -15,10 +15,11 @@ from safetensors.torch import load_file
 
 import jishi
 from commands import refusal
+from jishi import api
 from jishi.core.errors import DataError, MissingExtra, TrainingError, UnknownName
 from jishi.launch import ray as launch
 from jishi.launch.ray import Job, Ray
-from jishi.lifecycle.finetune import _there
+from jishi.lifecycle.finetune import FinetuneSpec, _there
 
 TITLES = Path(__file__).parents[2] / "examples" / "data" / "titles.csv"
 SPEC = {
@@ -153,6 +154,14 @@ def test_a_cluster_that_does_not_answer_is_told_soon():
             launch._check_answers(address)
     assert raised.value.code == "launch.unreachable"
     launch._check_answers("auto")
+
+
+def test_the_place_to_run_is_read_from_a_spec_and_the_command_line(tmp_path):
+    """YAML 1.1 would read the key `on` as true."""
+    (tmp_path / "spec.yaml").write_text(f"data: {TITLES}\nout: run\non: {{name: ray, workers: 4}}\n")
+    wanted = api.read(FinetuneSpec, tmp_path / "spec.yaml", overrides=["on.name=ray", "on.max_failures=1"])
+    assert wanted.on == Ray(workers=4, retries=1)
+    assert api.read(FinetuneSpec, tmp_path / "spec.yaml", {"on": None}).on is None
 
 
 def test_a_place_to_run_that_is_not_there_is_told(tmp_path):
