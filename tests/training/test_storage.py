@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import fsspec
@@ -84,26 +85,40 @@ def test_a_checkpoint_that_does_not_verify_is_passed_over(harm, url, tmp_path):
     assert found.name == "step-00000001" and (found / "weights").read_text() == "1" and not damaged
 
 
-def test_the_manifest_is_copied_last_and_removed_first(url, tmp_path, monkeypatch):
+def test_the_manifest_is_copied_last(url, tmp_path, monkeypatch):
     """A writer that is lost at any file leaves nothing that counts, not even over an older folder of that name."""
     store = Store.of(url, tmp_path / "a")
     path = sealed(store.folder)
     store.put(path)
     (path / "weights").write_text("2")
     manifest.seal(path)
-    put = type(store.files).put_file
+    put = store.files.put_file
 
-    def lost(self, source, target, **given):
+    def lost(source, target):
         if source.endswith("weights"):
             raise ConnectionError("gone")
-        put(self, source, target, **given)
+        put(source, target)
 
-    monkeypatch.setattr(type(store.files), "put_file", lost)
+    monkeypatch.setattr(store.files, "put_file", lost)
     with pytest.raises(TrainingError, match="gone") as raised:
         store.put(path)
     assert raised.value.code == "training.store-fails"
+    assert not store.files.exists(f"{store.root}/checkpoints/{path.name}/MANIFEST.json")
     elsewhere = Store.of(url, tmp_path / "b")
     assert not elsewhere.get(elsewhere.folder / "checkpoints" / path.name)
+
+
+def test_a_run_that_starts_over_leaves_no_old_state_there_or_here(url, tmp_path):
+    store = Store.of(url, tmp_path / "a")
+    store.put(sealed(store.folder))
+    (store.folder / "spec.yaml").write_text("seed: 1")
+    store.put_files()
+    (store.folder / "spec.yaml").write_text("seed: 2")  # what this machine remembers, of another run
+    store.begin(["spec.yaml"], resume=True)
+    assert (store.folder / "spec.yaml").read_text() == "seed: 1" and not (store.folder / "checkpoints").exists()
+    store.begin(["spec.yaml"], resume=False)
+    assert not (store.folder / "spec.yaml").exists()
+    assert store.get_newest() == [] and not (store.folder / "checkpoints").exists()
 
 
 def test_a_name_that_leads_out_of_the_folder_is_not_written(tmp_path, monkeypatch):
@@ -123,7 +138,8 @@ def test_processes_that_see_different_checkpoints_do_not_train(tmp_path, monkeyp
     assert raised.value.code == "training.not-shared"
 
 
-def test_an_unknown_store_and_a_missing_library_are_told(tmp_path):
+def test_an_unknown_store_and_a_missing_library_are_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "s3fs", None)
     with pytest.raises(TrainingError, match="nowhere") as unknown:
         Store.of("nowhere://bucket/run")
     assert unknown.value.code == "training.store-fails"

@@ -69,9 +69,6 @@ class Store:
         files = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
         with _told(self.url):
             if self.files.exists(self._at(name)):
-                seal = self._at(name, manifest.MANIFEST)
-                if self.files.exists(seal):
-                    self.files.rm_file(seal)  # from here on it does not count, until the new one stands
                 self.files.rm(self._at(name), recursive=True)
             for file in sorted(files, key=lambda file: file == manifest.MANIFEST):
                 self.files.makedirs(str(PurePosixPath(self._at(name, file)).parent), exist_ok=True)
