@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from jishi.cli import app
 
 SMALL = ["model.name=text-cnn", "model.size=nano", "train.max_steps=2", "train.threads=1"]
+SMALL_RUN = {"model": {"name": "text-cnn", "size": "nano"}, "train": {"max_steps": 2, "threads": 1}}
 
 
 def ask(*words, code=0):

@@ -46,7 +46,8 @@ def finetune(
 ) -> Result:
     """Fine-tune a base model on a task, judge it beside a plain baseline and write a bundle that replays its probes.
 
-    `listen` hears every training event; `watch` is handed the loop, whose `stop` ends the run after a checkpoint.
+    `listen` hears every training event; `watch` is handed the loop, whose `stop` ends the run after a checkpoint. With
+    `on="ray"` the processes of a cluster train, and tell as if they were here.
     """
     from jishi.lifecycle.finetune import FinetuneSpec, finetune
 

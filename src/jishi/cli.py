@@ -36,6 +36,7 @@ Lang = Annotated[str | None, typer.Option("--lang", help="zh or en. 界面语言
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Show what it would take, and do nothing. 只显示计划，不执行。")
 ]
+On = Annotated[str | None, typer.Option("--on", help="Where it runs: ray. 在何处运行：ray。")]
 
 
 @app.command()
@@ -54,7 +55,12 @@ def prepare(words: Words = None, as_json: Json = False, debug: Debug = False, la
 
 @app.command()
 def finetune(
-    words: Words = None, dry_run: DryRun = False, as_json: Json = False, debug: Debug = False, lang: Lang = None
+    words: Words = None,
+    on: On = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    debug: Debug = False,
+    lang: Lang = None,
 ) -> None:
     """Fine-tune, evaluate and write a bundle. 微调、评估并写出模型包。"""
 
@@ -62,10 +68,11 @@ def finetune(
         from jishi import terminal
 
         main, overrides = _split(words)
+        overrides += [f"on.name={on}"] if on else []
         if dry_run:
             _show(api.plan(main, overrides=overrides), as_json, terminal.plan)
             return
-        with terminal.Training(as_json, resume=_resuming(words or [])) as training:
+        with terminal.Training(as_json, resume=_resuming([*(words or []), *(["--on", on] if on else [])])) as training:
             result = api.finetune(main, overrides=overrides, listen=training.hear, watch=training.watch)
         if result.interrupted:
             raise typer.Exit(130)

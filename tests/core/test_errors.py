@@ -1,5 +1,7 @@
+import pickle
 import re
 import string
+from pathlib import Path
 
 import pytest
 
@@ -66,3 +68,12 @@ def test_every_sentence_can_be_filled_in_both_languages():
 def test_an_unknown_code_is_a_programming_error():
     with pytest.raises(KeyError):
         str(UsageError("core.no-such-code"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [DataError("data.missing-path", path=Path("x")), UnknownName("task", "texd", ["text"]), MissingExtra("ray", "ray")],
+)
+def test_an_error_crosses_to_another_process_whole(error):
+    found = pickle.loads(pickle.dumps(error))
+    assert (type(found), str(found), found.to_dict()) == (type(error), str(error), error.to_dict())

@@ -14,7 +14,7 @@ import torch
 
 import jishi
 from jishi.core.errors import DataError, TrainingError, UsageError
-from jishi.lifecycle import launch
+from jishi.lifecycle import processes
 from jishi.training.ranks import Ranks
 
 TITLES = Path(__file__).parents[2] / "examples" / "data" / "titles.csv"
@@ -77,15 +77,15 @@ def test_it_starts_the_others_itself_and_leaves_none_behind(tmp_path):
 
 def test_what_went_wrong_in_another_process_is_told_as_it_is(tmp_path):
     wanted = {"data": str(tmp_path / "missing.csv"), "out": str(tmp_path / "run")}
-    with pytest.raises(DataError, match="missing"), launch.together("finetune", wanted, 2):
+    with pytest.raises(DataError, match="missing"), processes.together("finetune", wanted, 2):
         Ranks.join().wait()
     assert not others() and Ranks.join().count == 1
 
 
 def test_auto_is_one_process_a_gpu(monkeypatch):
-    assert launch._count("auto") == 1 and launch._count(3) == 3
+    assert processes._count("auto") == 1 and processes._count(3) == 3
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    assert launch._count("auto") == 4 and launch._count(2) == 2
+    assert processes._count("auto") == 4 and processes._count(2) == 2
     with pytest.raises(UsageError, match="auto"):
-        launch._count(5)
+        processes._count(5)

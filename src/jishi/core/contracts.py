@@ -11,7 +11,7 @@ Training and serving call the same methods, so they cannot drift apart. Shapes: 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
@@ -201,10 +201,23 @@ class Evaluator(ABC):
         """A plain JSON report."""
 
 
+class Launcher(ABC):
+    """Where the processes that train one model are started."""
+
+    @abstractmethod
+    def run(self, work: Callable[..., Any], listen: Callable[[Any], None], watch: Callable[[Any], None]) -> Any:
+        """Have every process do `work(tell, watch)`; what the first of them returns.
+
+        `listen` hears what the first tells; `watch` is handed a value here whose `stop` reaches the one handed out there.
+        What is told and returned crosses machines: plain values. A JishiError of the work is raised here.
+        """
+
+
 CONTRACTS: Mapping[type, tuple[str, ...]] = {
     Modality: ("modalities",),
     Objective: ("tasks", "objectives"),
     Task: ("tasks",),
     Adaptation: ("adaptation",),
     Evaluator: ("evaluation",),
+    Launcher: ("launch",),
 }

@@ -35,6 +35,9 @@ class JishiError(Exception):
     def __str__(self) -> str:
         return i18n.text(self.code, **self.values)
 
+    def __reduce__(self) -> tuple[object, ...]:  # one process hands it to another whole
+        return _again, (type(self), self.code, self.values)
+
     def to_dict(self) -> dict[str, object]:
         """The error as JSON, the same in the terminal's `--json` and over HTTP."""
         plain = {
@@ -95,16 +98,21 @@ class ServingError(JishiError):
 
 def read(told: Mapping[str, Any]) -> JishiError:
     """The error that `to_dict` of another process told."""
-    kind = next(kind for kind in _kinds(JishiError) if kind.__name__ == told["kind"])
-    error = kind.__new__(kind)
-    JishiError.__init__(error, told["code"], **told["values"])
-    return error
+    return _again(
+        next(kind for kind in _kinds(JishiError) if kind.__name__ == told["kind"]), told["code"], told["values"]
+    )
 
 
 def _kinds(root: type[JishiError]) -> Iterator[type[JishiError]]:
     yield root
     for kind in root.__subclasses__():
         yield from _kinds(kind)
+
+
+def _again(cls: type[JishiError], code: str, values: dict[str, object]) -> JishiError:
+    error = cls.__new__(cls)
+    JishiError.__init__(error, code, **values)
+    return error
 
 
 def did_you_mean(given: str, names: Iterable[str]) -> str:

@@ -1,25 +1,27 @@
 """Fine-tune: data → model → adaptation → the loop → evaluation → bundle → the bundle read back and replayed."""
 
+import os
 import resource
 import sys
 import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
 from jishi.core import bundle, registry, spec
-from jishi.core.contracts import Adaptation, Base, Evaluator, Prediction, Row, Task, option
-from jishi.core.errors import BundleError, DataError
+from jishi.core.contracts import Adaptation, Base, Evaluator, Launcher, Prediction, Row, Task, option
+from jishi.core.errors import BundleError, DataError, TrainingError
 from jishi.data.dataset import Dataset
 from jishi.data.infer import infer
 from jishi.data.prepare import prepare
 from jishi.data.spec import DataSpec
-from jishi.lifecycle import card, launch, report
+from jishi.lifecycle import card, processes, report
 from jishi.models import heads, load
 from jishi.models.inference import outputs
 from jishi.models.spec import ModelSpec
@@ -29,6 +31,7 @@ from jishi.training.optimizer import FRESH_LEARNING_RATE
 from jishi.training.ranks import Ranks
 from jishi.training.run import Run, versions
 from jishi.training.spec import TrainSpec
+from jishi.training.storage import Store
 
 Listener = Callable[[Event], None]
 PARITY_ROWS = 64  # held-out rows answered before and after a merge
@@ -41,7 +44,11 @@ class FinetuneSpec:
     data: DataSpec = option(
         en="The rows: a file, or a folder that `jishi prepare` wrote.", zh="数据：文件，或 `jishi prepare` 生成的目录。"
     )
-    out: str = option(en="The run directory to write.", zh="要写入的运行目录。", aliases=("output_dir",))
+    out: str = option(
+        en="The run directory to write: a path, or a URL (s3://…, file://…) to which checkpoints and the bundle are copied.",
+        zh="要写入的运行目录：路径，或 URL（s3://…、file://…），检查点与模型包会复制到该处。",
+        aliases=("output_dir",),
+    )
     model: ModelSpec = option(factory=ModelSpec, en="The base model.", zh="基础模型。", aliases=("model_name_or_path",))
     task: Task | None = option(
         None, "The task; left out, the one the columns of the data fit.", "任务；省略时按数据的列推断。"
@@ -60,6 +67,9 @@ class FinetuneSpec:
         "auto",
         "auto goes on from the newest checkpoint of the same spec; never starts over.",
         "auto 从同一规格的最新检查点继续；never 重新开始。",
+    )
+    on: Launcher | None = option(
+        None, "Where it runs; left out, in the process that is asked.", "在何处运行；省略时就在当前进程。"
     )
 
 
@@ -91,36 +101,60 @@ class Begun:
 
 def finetune(wanted: FinetuneSpec, listen: Listener, watch: Callable[[Loop], None]) -> Result:
     """Run the whole path. `listen` hears every event; `watch` is handed the loop, so that a face can stop it."""
-    with launch.together("finetune", spec.dump(wanted), wanted.train.devices):
-        return _finetune(wanted, listen, watch)
+    if wanted.on is None:
+        with processes.together("finetune", spec.dump(wanted), wanted.train.devices):
+            return _here(wanted, listen, watch)
+    work = partial(_there, wanted, Path.cwd())
+    result = Result(**wanted.on.run(work, lambda event: listen(Event(**event)), watch))
+    store = Store.of(wanted.out)
+    if store is None or result.bundle is None:
+        return result
+    bundle = store.folder / result.bundle.name  # that of this machine
+    if not store.get(bundle):
+        raise TrainingError("training.store-fails", url=wanted.out, reason=bundle.name)
+    return replace(result, folder=store.folder, bundle=bundle)
 
 
-def _finetune(wanted: FinetuneSpec, listen: Listener, watch: Callable[[Loop], None]) -> Result:
-    folder = Path(wanted.out)
+def _there(wanted: FinetuneSpec, place: Path, tell: Callable[[Any], None], watch: Callable[[Loop], None]) -> Any:
+    """What each process of a launched run does: tells and returns plain values. Paths are read as in the folder `place`."""
+    if not place.is_dir():
+        raise TrainingError("training.place-missing", path=place)
+    os.chdir(place)
+    return asdict(_here(wanted, lambda event: tell(asdict(event)), watch))
+
+
+def _here(wanted: FinetuneSpec, listen: Listener, watch: Callable[[Loop], None]) -> Result:
+    """The whole path in this process, and in those it trains with."""
     resume = wanted.resume == "auto"
     if Ranks.join().rank:
         return _follow(wanted, watch, resume=resume)
-    with Run.open(folder, spec.dump(wanted), resume=resume) as run:
+    store = Store.of(wanted.out)
+    folder = store.folder if store else Path(wanted.out)
+    with Run.open(folder, spec.dump(wanted), resume=resume, store=store) as run:
         clock = time.monotonic()
-        begun = start(wanted, folder)
+        begun = start(wanted, folder, store=store)
         watch(begun.loop)
         facts = _train(begun.loop, run, listen, resume=resume)
         if facts is None:
             run.status("interrupted")
             return Result(folder, None, {}, {}, interrupted=True)
-        return _conclude(wanted, run, begun, {**facts, "seconds": time.monotonic() - clock})
+        result = _conclude(wanted, run, begun, {**facts, "seconds": time.monotonic() - clock})
+        if store and result.bundle:
+            store.put(result.bundle)
+        return result
 
 
 def _follow(wanted: FinetuneSpec, watch: Callable[[Loop], None], *, resume: bool) -> Result:
     """What every process but the first does: prepare for itself, train along, and leave all else to the first."""
-    with tempfile.TemporaryDirectory() as data:
-        loop = start(wanted, Path(wanted.out), Path(data) / "data").loop
+    with tempfile.TemporaryDirectory() as own:
+        store = Store.of(wanted.out, Path(own))
+        loop = start(wanted, store.folder if store else Path(wanted.out), Path(own) / "data", store).loop
         watch(loop)
         last = deque(loop.events(resume=resume), maxlen=1)[0]
     return Result(Path(wanted.out), None, {}, {}, interrupted=last.kind == "interrupted")
 
 
-def start(wanted: FinetuneSpec, folder: Path, rows: Path | None = None) -> Begun:
+def start(wanted: FinetuneSpec, folder: Path, rows: Path | None = None, store: Store | None = None) -> Begun:
     """Prepare the rows, load and adapt the model, and record what it answers before it has learnt.
 
     The prepared rows are written to `rows`, or beside the run.
@@ -146,6 +180,7 @@ def start(wanted: FinetuneSpec, folder: Path, rows: Path | None = None) -> Begun
         wanted.adapt.apply(model, task), task, processor, wanted.train,
         train=data.train, validation=data.validation, head=head,
         learning_rate=FRESH_LEARNING_RATE if base.fresh else wanted.adapt.learning_rate, folder=folder, seed=wanted.seed,
+        store=store,
     )  # fmt: skip
     return Begun(task, data, base, processor, held_out, part, untuned, loop)
 

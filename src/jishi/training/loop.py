@@ -1,6 +1,7 @@
 """The one training loop: a generator of events that terminals, pages, trackers and tests only listen to."""
 
 import math
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from jishi.training.ranks import Ranks, is_lost, lost
 from jishi.training.shard import Shards
 from jishi.training.spec import TrainSpec
 from jishi.training.states import States, recordable
+from jishi.training.storage import CHECKPOINTS, Store
 from jishi.training.update import Update
 from jishi.training.used_rows import used_rows
 from jishi.training.validate import validate
@@ -61,7 +63,8 @@ class Progress:
 class Loop:
     """Training of one model on one objective. `events()` runs it; setting `stop` ends it after a checkpoint.
 
-    `head` names the model's fresh modules; `learning_rate` is the rate where the spec names none.
+    `head` names the model's fresh modules; `learning_rate` is the rate where the spec names none. What is written to `folder`
+    is published in the `store` where the run has one.
     """
 
     def __init__(
@@ -77,10 +80,12 @@ class Loop:
         learning_rate: float,
         folder: Path,
         seed: int,
+        store: Store | None = None,
     ) -> None:
         self.stop = False  # asked for by a face; `_stopping` once all processes know
         self.model, self.objective, self.processor, self.spec = model, objective, processor, spec
-        self.validation, self.head, self.folder, self.seed = validation, head, folder / "checkpoints", seed
+        self.validation, self.head, self.folder, self.seed = validation, head, folder / CHECKPOINTS, seed
+        self.store = store
         self.ranks = Ranks.join()
         self.device, self._stopping = self.ranks.device, False
         self.features = Encoded(objective, train, processor)
@@ -103,7 +108,8 @@ class Loop:
         self.steps = self._count_steps()
         if not self.steps and not spec.fit_head:
             raise TrainingError("training.no-steps")
-        self.at = Progress(threads=spec.threads or max(1, free_cores() // self.ranks.count))
+        beside = int(os.environ.get("LOCAL_WORLD_SIZE", self.ranks.count))  # processes on this machine
+        self.at = Progress(threads=spec.threads or max(1, free_cores() // beside))
         self.update = Update(
             model, objective, self.optimizer, lambda rows: self._maker()(rows), self.features.lengths, self.ranks,
             self.precision, spec.max_grad_norm, self.used, self.shards,
@@ -129,7 +135,7 @@ class Loop:
             self.ranks.align(self.model)
         if self.used:
             self.used.read()
-        resumed, damaged = checkpoint.newest(self.folder) if resume else (None, [])
+        resumed, damaged = self._newest() if resume else (None, [])
         before = guards.fingerprint(self.model)
         if resumed:
             self._restore(resumed)
@@ -356,9 +362,21 @@ class Loop:
         state = {"progress": asdict(self.at)}
         checkpoint.save(path, self.model, self.optimizer, state, random, self.shards, self.ranks)
         if self.ranks.rank == 0:
-            checkpoint.prune(self.folder, {path, self._path(self.at.best_step)})
+            keep = {path, self._path(self.at.best_step)}
+            checkpoint.prune(self.folder, keep)
+            if self.store:
+                self.store.put(path)
+                self.store.prune(keep)
         self.ranks.wait()
         return path
+
+    def _newest(self) -> tuple[Path | None, list[Path]]:
+        """The checkpoint to go on from, and the damaged ones. Raises TrainingError where processes see different ones."""
+        passed = self.store.get_newest() if self.store else []
+        found, damaged = checkpoint.newest(self.folder)
+        if len(set(self.ranks.gather(found.name if found else None))) > 1:
+            raise TrainingError("training.not-shared", path=self.folder)
+        return found, passed + damaged
 
     def _restore(self, path: Path) -> None:
         self.at = Progress(
@@ -372,6 +390,8 @@ class Loop:
         if self.at.best is None or self.at.best_step == self.at.step:
             return
         best = self._path(self.at.best_step)
+        if self.store:
+            self.store.get(best)
         if any(manifest.faults(best).values()):
             raise TrainingError("training.best-damaged", path=best)
         checkpoint.load_weights(best, self.model, self.shards)

@@ -22,11 +22,12 @@ from typing import Any
 import yaml
 
 from jishi.core import publish
-from jishi.core.errors import TrainingError
+from jishi.core.errors import JishiError, TrainingError
+from jishi.training.storage import Store
 
 SPEC, METRICS, STATUS = "spec.yaml", "metrics.jsonl", "run.json"
 # What may change between the start of a run and its continuation.
-FREE = frozenset({"resume", "out", "evaluate"})
+FREE = frozenset({"resume", "out", "evaluate", "on"})
 FREE_IN = {"train": frozenset({"devices", "shard"})}
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 
@@ -39,8 +40,10 @@ class Run:
 
     @classmethod
     @contextmanager
-    def open(cls, folder: Path, spec: Mapping[str, Any], *, resume: bool) -> Iterator["Run"]:
-        """Lock the directory and settle whether its earlier state is gone on with or cleared away."""
+    def open(
+        cls, folder: Path, spec: Mapping[str, Any], *, resume: bool, store: Store | None = None
+    ) -> Iterator["Run"]:
+        """Lock the directory and settle whether its earlier state, or that of its `store`, is gone on with or cleared away."""
         try:
             folder.mkdir(parents=True, exist_ok=True)
             lock = (folder / ".lock").open("w")
@@ -52,17 +55,22 @@ class Run:
             except BlockingIOError:
                 raise TrainingError("training.run-busy", path=folder) from None
             run = cls(folder)
+            if store:
+                store.begin((SPEC, METRICS), resume=resume)
             run._settle(spec, resume)
             publish.write_text(folder / SPEC, yaml.safe_dump(dict(spec), allow_unicode=True, sort_keys=False))
             run.status("running")
             try:
                 yield run
             except BaseException as error:
-                with suppress(
-                    OSError
-                ):  # a disk that takes nothing takes no status either; what went wrong first is told
+                # A disk that takes nothing takes no status either; what went wrong first is told.
+                with suppress(OSError, JishiError):
                     run.status("failed", error=type(error).__name__)
+                    if store:
+                        store.put_files()
                 raise
+            if store:
+                store.put_files()
 
     def _settle(self, spec: Mapping[str, Any], resume: bool) -> None:
         for folder in (self.folder, self.folder / "checkpoints"):
