@@ -44,7 +44,7 @@ def place(objective: Objective, rows: Sequence[Row], processor: Any) -> Path | N
             "code": [_code(name) for name in sorted({cls.__module__.split(".")[0] for cls in type(objective).__mro__})],
             "processor": [
                 type(processor).__name__, processor.model_max_length, processor.model_input_names, processor.truncation_side,
-                processor.split_special_tokens, processor.unk_token_id, hashlib.sha256(backend.to_str().encode()).hexdigest(),
+                processor.split_special_tokens, processor.special_tokens_map, processor.chat_template, backend.to_str(),
             ],
             "rows": _digest(rows),
             "versions": {name: version(name) for name in LIBRARIES},
