@@ -11,9 +11,12 @@ from eight import ROWS, Ready
 from jishi.core import registry, spec
 from jishi.core.contracts import Objective, Task
 from jishi.core.document import Document
+from jishi.data import columns
 from jishi.models.inference import outputs
 from jishi.models.load import reload
 from jishi.predictor import Predictor, decision
+from jishi.training import feature_cache
+from jishi.training.encoding import same
 from jishi.training.loop import Loop
 from jishi.training.spec import TrainSpec
 
@@ -71,6 +74,19 @@ def test_gradient_reaches_every_weight(ready: Ready) -> None:
     objective.loss(ready.model, objective.collate(features, processor)).value.backward()
     without = [name for name, weight in ready.model.named_parameters() if weight.requires_grad and weight.grad is None]
     assert without == []
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_text_features_are_kept_and_given_back_as_they_were(ready: Ready, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("JISHI_CACHE", str(tmp_path))
+    features = [ready.objective.encode(row, ready.processor) for row in ready.rows]
+    place = feature_cache.place(ready.objective, ready.rows, ready.processor)
+    with feature_cache.recording(place) as record:
+        for feature in features:
+            record(feature)
+    found = feature_cache.find(place)
+    assert (found is None) == any(column.modality.binary for column in columns.inputs(ready.objective))
+    assert found is None or all(map(same, features, found))
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -1,14 +1,27 @@
 """Text as token features, and features as one padded batch: the same for every task and objective that reads text."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy
 import torch
+from transformers.tokenization_utils_base import TruncationStrategy
+from transformers.tokenization_utils_tokenizers import TokenizersBackend
+from transformers.utils import PaddingStrategy
 
 from jishi.core.contracts import Batch, Features
 
 IGNORED = -100  # the target of a position that has none; torch's losses skip it
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What is read of the encoding of a row; `overflowing` says whether text was cut off."""
+
+    ids: Sequence[int]
+    type_ids: Sequence[int]
+    overflowing: bool
 
 
 def encode(processor: Any, text: str, pair: str | None = None, *, max_length: int | None = None) -> Features:
@@ -17,12 +30,27 @@ def encode(processor: Any, text: str, pair: str | None = None, *, max_length: in
     Features: "input_ids" (T,), "token_type_ids" where the tokenizer has them, "length" in tokens, "truncated" whether
     text was cut off, "unknown" the share of tokens that stand for what the vocabulary lacks.
     """
-    encoded = processor(text, pair, truncation=True, max_length=limit(processor, max_length), verbose=False)
-    features = describe(processor, encoded["input_ids"])
-    if "token_type_ids" in encoded:
-        features["token_type_ids"] = numpy.asarray(encoded["token_type_ids"], dtype=numpy.int32)
-    features["truncated"] = bool(encoded.encodings and encoded.encodings[0].overflowing)
+    encoding = _encoding(processor, text, pair, limit(processor, max_length))
+    features = describe(processor, encoding.ids)
+    if "token_type_ids" in processor.model_input_names:
+        features["token_type_ids"] = numpy.asarray(encoding.type_ids, dtype=numpy.int32)
+    features["truncated"] = bool(encoding.overflowing)
     return features
+
+
+def _encoding(processor: Any, text: str, pair: str | None, length: int) -> Any:
+    """What calling the processor comes to. Its backend is asked directly: the call takes longer than a short text does."""
+    if not (processor.is_fast and type(processor)._encode_plus is TokenizersBackend._encode_plus):
+        encoded = processor(text, pair, truncation=True, max_length=length, verbose=False)
+        cut = bool(encoded.encodings and encoded.encodings[0].overflowing)
+        return Encoding(encoded["input_ids"], encoded.get("token_type_ids", []), cut)
+    processor.set_truncation_and_padding(
+        PaddingStrategy.DO_NOT_PAD, TruncationStrategy.LONGEST_FIRST, length, 0, None, None
+    )
+    backend = processor.backend_tokenizer
+    if backend.encode_special_tokens != processor.split_special_tokens:
+        backend.encode_special_tokens = processor.split_special_tokens
+    return backend.encode(text, pair) if pair else backend.encode(text)
 
 
 def describe(processor: Any, ids: Sequence[int]) -> Features:

@@ -1,4 +1,4 @@
-"""Rows encoded once and kept while they fit in memory; encoded again on demand beyond that."""
+"""Rows encoded once: kept while they fit in memory, and on the disk from one run to the next where that saves time."""
 
 import sys
 from collections.abc import Sequence
@@ -7,27 +7,40 @@ from typing import Any, overload
 import numpy as np
 
 from jishi.core.contracts import Features, Objective, Row
+from jishi.training import encoding, feature_cache
 
 CACHE_BYTES = 2**30
+KEPT_SECONDS = 0.5  # what takes less to encode is not worth a file
 
 
 class Encoded(Sequence[Features]):
-    """The features of rows. `lengths` are their costs in tokens; `truncated` and `unknown` are shares over all rows."""
+    """The features of rows. `lengths` are their costs in tokens; `truncated` and `unknown` are shares over all rows.
+
+    Beyond the memory set aside, features come from the file, or are encoded again where there is none.
+    """
 
     def __init__(self, objective: Objective, rows: Sequence[Row], processor: Any) -> None:
         self._objective, self._rows, self._processor = objective, rows, processor
         self._kept: list[Features | None] = []
         self.lengths: list[int] = []
-        size = truncated = unknown = 0.0
-        for row in rows:
-            features = objective.encode(row, processor)
-            size += _size(features)
-            self._kept.append(features if size < CACHE_BYTES else None)
-            self.lengths.append(features["length"])
-            truncated += bool(features.get("truncated", False))
-            unknown += features.get("unknown", 0.0) * features["length"]
-        self.truncated = truncated / len(self.lengths) if self.lengths else 0.0
-        self.unknown = unknown / sum(self.lengths) if self.lengths else 0.0
+        self._size = self._cut = self._unknown = 0.0
+        seconds = encoding.seconds(objective, rows, processor)
+        place = feature_cache.place(objective, rows, processor) if seconds > KEPT_SECONDS else None
+        found = feature_cache.find(place)
+        with feature_cache.recording(None if found else place) as record:
+            for features in found or encoding.encode(objective, rows, processor, seconds):
+                self._take(features)
+                record(features)
+        self._stored = (found or feature_cache.find(place)) if None in self._kept else None
+        self.truncated = self._cut / len(self.lengths) if self.lengths else 0.0
+        self.unknown = self._unknown / sum(self.lengths) if self.lengths else 0.0
+
+    def _take(self, features: Features) -> None:
+        self._size += _size(features)
+        self._kept.append(features if self._size < CACHE_BYTES else None)
+        self.lengths.append(features["length"])
+        self._cut += bool(features.get("truncated", False))
+        self._unknown += features.get("unknown", 0.0) * features["length"]
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -40,7 +53,11 @@ class Encoded(Sequence[Features]):
         if isinstance(index, slice):
             return [self[position] for position in range(*index.indices(len(self)))]
         kept = self._kept[index]
-        return self._objective.encode(self._rows[index], self._processor) if kept is None else kept
+        if kept is not None:
+            return kept
+        return (
+            self._objective.encode(self._rows[index], self._processor) if self._stored is None else self._stored[index]
+        )
 
 
 def _size(features: Features) -> float:
