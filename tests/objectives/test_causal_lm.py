@@ -75,9 +75,10 @@ def test_rows_are_cut_at_the_length_of_the_base():
     assert (row["length"], row["truncated"]) == (8, True)
 
 
-@pytest.mark.parametrize("whole", [2**20, 0])
-def test_a_run_packs_and_learns_with_all_logits_at_once_and_with_few(whole, tmp_path, monkeypatch):
-    monkeypatch.setattr(_cross_entropy, "WHOLE", whole)
+@pytest.mark.parametrize("at_once", [2**23, 7 * 65])
+def test_a_run_packs_and_learns_with_all_logits_at_once_and_with_few(at_once, tmp_path, monkeypatch):
+    monkeypatch.setattr(_cross_entropy, "AT_ONCE", at_once)
+    monkeypatch.setattr(_cross_entropy, "POSITIONS", 1)
     rows = [{"text": text(1 + 3 * (row % 4))} for row in range(8)]
     loop = Loop(
         model(), CausalLM(max_length=32), PROCESSOR, TrainSpec(epochs=8, batch_size=8, precision="fp32", threads=1),

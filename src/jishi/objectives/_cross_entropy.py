@@ -15,9 +15,10 @@ from torch.nn import functional
 
 from jishi.core.contracts import Batch
 
-WHOLE = 2**20  # logits up to which there is nothing to save
-AT_ONCE = 2**23  # logits held at a time: half as many take longer, as every piece reads and writes the whole weight
-POSITIONS = 64  # of which there are at least so many, for the same reason
+AT_ONCE = (
+    2**23
+)  # logits held at a time: with half as many it takes longer, as every piece reads and writes the whole weight
+POSITIONS = 64  # at least so many at a time, for the same reason
 _last: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()  # what `_is_last` found of each output layer
 
 
@@ -27,7 +28,7 @@ def cross_entropy(model: Any, inputs: Batch, places: torch.Tensor, targets: torc
     Where the logits would be many, the states (N, D) that the output layer reads stand in their place.
     """
     layer = _whole(model).get_output_embeddings()
-    if type(layer) is not nn.Linear or len(targets) * layer.out_features <= WHOLE:  # a wrapped one does more
+    if type(layer) is not nn.Linear or len(targets) <= _step(layer.weight):  # a wrapped one does more
         return _plain(model, inputs, places, targets)
     if layer not in _last:
         _last[layer] = _is_last(model, layer, inputs, places)
@@ -122,7 +123,7 @@ def _total(
     total = torch.zeros((), device=states.device)
     with torch.autocast(device, enabled=False):  # its products are in `kind`; the weight is brought to it once
         inner, table, offset = (None if value is None else value.to(kind) for value in (states, weight, bias))
-        step = max(POSITIONS, AT_ONCE // len(weight))
+        step = _step(weight)
         for start in range(0, len(states), step):
             part, right = slice(start, start + step), targets[start : start + step, None]
             scores = functional.log_softmax(functional.linear(inner[part], table, offset), -1, dtype=torch.float32)
@@ -131,6 +132,11 @@ def _total(
                 errors = scores.exp_().scatter_add_(1, right, scores.new_full(right.shape, -1.0))
                 _add(errors, part, inner, table, gradients)
     return total
+
+
+def _step(weight: torch.Tensor) -> int:
+    """Positions whose logits are made at a time; no more than these are as well done by torch."""
+    return max(POSITIONS, AT_ONCE // len(weight))
 
 
 def _add(errors: torch.Tensor, part: slice, states: torch.Tensor, weight: torch.Tensor, gradients: Any) -> None:
