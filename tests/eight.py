@@ -1,4 +1,4 @@
-"""Eight rows for every objective, and a small model for every modality: what the contract tests run each plugin on.
+"""Eight rows for every objective, and a small model for every modality, or objective: what the contract tests run plugins on.
 
 A new task needs its rows here; `test_every_objective_has_rows` says so.
 """
@@ -21,6 +21,7 @@ NAMES = ["王芳", "李雷", "Anna", "上海", "北京", "Berlin", "张伟", "Pa
 DESIGNS = {
     "text": ModelSpec("transformer-encoder", size="nano", dropout=0.0),
     "image": ModelSpec("resnet", size="nano"),
+    "causal-lm": ModelSpec("transformer-decoder", size="nano"),  # an objective that needs a model of its own
 }
 
 
@@ -44,6 +45,7 @@ ROWS: Mapping[str, list[dict[str, Any]]] = {
     "token-classification": [_entities(name) for name in NAMES],
     "image-classification": [{"image": picture(i), "label": "b" if i % 2 else "a"} for i in range(8)],
     "masked-lm": [{"text": text} for text in TEXTS],
+    "causal-lm": [{"text": text} for text in TEXTS],
 }
 
 

@@ -2,11 +2,13 @@
 
 import pytest
 import torch
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from jishi.adaptation.frozen import Frozen
 from jishi.adaptation.full import Full
 from jishi.adaptation.lora import LoRA
 from jishi.core.errors import ModelError
+from jishi.objectives.causal_lm import CausalLM
 from jishi.tasks.text_classification import TextClassification
 from tiny import sequence_classifier
 
@@ -141,6 +143,20 @@ def test_what_the_model_lacks_is_named(adaptation, code):
         adaptation.apply(sequence_classifier(20, num_labels=2), TASK)
     assert caught.value.code == f"adaptation.{code}"
     assert str(caught.value)
+
+
+def test_a_language_model_whose_head_is_its_embedding_has_none_to_train():
+    tied = {
+        "vocab_size": 20,
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+    }
+    model = LlamaForCausalLM(LlamaConfig(**tied, tie_word_embeddings=True))
+    with pytest.raises(ModelError, match="adapt=full"):
+        Frozen().apply(model, CausalLM())
+    assert any(weight.requires_grad for weight in Frozen(layers=1).apply(model, CausalLM()).parameters())
 
 
 def test_full_and_frozen_merge_into_themselves():

@@ -101,6 +101,15 @@ def test_other_heads_are_transformers_own(bert: Path, architecture: str) -> None
     assert model.config.jishi["pooling"] == "mean"
 
 
+def test_an_encoder_that_becomes_a_decoder_keeps_its_weights_and_looks_back_only(bert: Path) -> None:
+    model, _ = build(ModelSpec(str(bert)), Head("ForCausalLM", {"is_decoder": True}))
+    weights = load_file(bert / "model.safetensors")
+    found = model.bert.state_dict()
+    assert all(torch.equal(weights[name], found[name]) for name in found)
+    one, other = (model(torch.tensor([[5, 6, last]])).logits[0] for last in (7, 8))
+    assert torch.equal(one[:2], other[:2]) and not torch.equal(one[2], other[2])
+
+
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 def test_dropout_is_replaced_everywhere(bert: Path, pooling: str) -> None:
     model, _ = build(ModelSpec(str(bert), pooling=pooling, dropout=0.37))

@@ -32,6 +32,8 @@ class Frozen(Adaptation):
             module.requires_grad_(True)
         if model.get_output_embeddings() is not None:
             model.get_input_embeddings().requires_grad_(False)  # a language model's head shares them
+        if not any(weight.requires_grad for weight in model.parameters()):  # and may have nothing else
+            raise ModelError("adaptation.no-head", given=type(model).__name__)
         _still(model, learning)
         return model
 

@@ -115,7 +115,7 @@ def _from_folder(spec: ModelSpec, path: Path, head: Head, base: Base) -> PreTrai
         _set_head(config, head)
         built = checkpoint.weights(kind, path, config)
         trained_for_these = "id2label" in head.config and config.id2label == before
-        if head.config and not trained_for_these:
+        if "num_labels" in head.config and not trained_for_these:
             checkpoint.refresh(built)
         return built
     wrapped = _wrapped(config, spec, base)

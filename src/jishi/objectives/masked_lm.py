@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy
-import torch
 
 from jishi.core import registry
 from jishi.core.contracts import Base, Batch, Features, Head, Loss, Modality, Objective, Row, option
 from jishi.core.errors import ModelError
 from jishi.models import tokens
+from jishi.objectives._cross_entropy import cross_entropy
 
 MASKED, RANDOM = (
     0.8,
@@ -71,32 +71,9 @@ class MaskedLM(Objective):
         """Cross-entropy, the mean over the hidden tokens."""
         hidden = batch["labels"] != tokens.IGNORED  # (B, T)
         inputs = {key: value for key, value in batch.items() if key != "labels"}
-        logits = logits_at(model, inputs, hidden)  # (M, V)
+        total, outputs = cross_entropy(model, inputs, hidden, batch["labels"][hidden])
         count = int(hidden.sum())
-        total = torch.nn.functional.cross_entropy(logits.float(), batch["labels"][hidden], reduction="sum")
-        return Loss(total / max(count, 1), logits, {"masked": float(count)}, count)
-
-
-def logits_at(model: Any, inputs: Batch, places: torch.Tensor) -> torch.Tensor:
-    """Logits (M, V) at the M true places (B, T) only: the head, most of the cost, sees no other state.
-
-    The backbone's last states are gathered on their way to the head, so any transformers model with one of each will do.
-    """
-    from transformers import PreTrainedModel
-
-    backbone = next(module for module in model.modules() if isinstance(module, PreTrainedModel)).base_model
-
-    def gather(module: Any, given: Any, output: Any) -> Any:  # noqa: ARG001
-        if isinstance(output, tuple):
-            return (output[0][places][None], *output[1:])
-        output.last_hidden_state = output.last_hidden_state[places][None]
-        return output
-
-    hook = backbone.register_forward_hook(gather)
-    try:
-        return model(**inputs).logits[0]
-    finally:
-        hook.remove()
+        return Loss(total / max(count, 1), outputs, {"masked": float(count)}, count)
 
 
 def _ordinary(count: int, special: numpy.ndarray, rng: numpy.random.Generator) -> int:

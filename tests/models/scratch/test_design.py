@@ -24,7 +24,7 @@ def build(spec: ModelSpec, head: Head):
 
 
 def test_both_kinds_are_found() -> None:
-    assert {"text-cnn", "bilstm", "transformer-encoder"} <= set(TEXT)
+    assert {"text-cnn", "bilstm", "transformer-encoder", "transformer-decoder"} <= set(TEXT)
     assert "resnet" in PICTURES
 
 
@@ -53,10 +53,11 @@ def test_text_designs_save_and_load(name: str, architecture: str, tmp_path: Path
 
 
 @pytest.mark.parametrize("name", TEXT)
-def test_every_token_sees_its_neighbours(name: str) -> None:
+def test_every_token_sees_its_neighbours_and_in_a_decoder_those_before_it(name: str) -> None:
     model, processor = build(ModelSpec(name, size="nano"), Head("ForTokenClassification", {"num_labels": 3}))
-    one, other = (model(**processor([text], return_tensors="pt")).logits[0, 1] for text in ("天气", "天好"))
-    assert not torch.allclose(one, other)
+    found = [model(**processor([text], return_tensors="pt")).logits[0] for text in ("天气", "天好", "好气")]
+    assert torch.allclose(found[0][1], found[1][1]) == (name == "transformer-decoder")  # 天 before 气, before 好
+    assert not torch.allclose(found[0][2], found[2][2])  # 气 behind 天, behind 好
 
 
 @pytest.mark.parametrize("name", TEXT)
@@ -106,6 +107,23 @@ def test_a_vocabulary_needs_rows() -> None:
 def test_the_encoder_can_be_pretrained() -> None:
     model, processor = build(ModelSpec("transformer-encoder", size="nano"), Head("ForMaskedLM"))
     assert model(**processor(SENTENCES, return_tensors="pt", padding=True)).logits.shape[-1] == len(processor)
+
+
+def test_the_decoder_can_be_pretrained_and_its_folder_is_a_base(tmp_path: Path) -> None:
+    """Its tokenizer says where a text begins and ends; a language model's head comes with the folder, bit for bit."""
+    head = Head("ForCausalLM", {"is_decoder": True})
+    model, processor = build(ModelSpec("transformer-decoder", size="nano"), head)
+    ids = processor(SENTENCES[1])
+    assert (ids["input_ids"][0], ids["input_ids"][-1]) == (processor.bos_token_id, processor.eos_token_id)
+    assert set(ids) == {"input_ids", "attention_mask"}
+    model.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    spec = ModelSpec(str(tmp_path))
+    words = load.processor(spec)
+    assert dict(words(SENTENCES[1])) == dict(ids) and words.eos_token_id == processor.eos_token_id
+    inputs = words(SENTENCES, return_tensors="pt", padding=True)
+    for again in (load.model(spec, head, load.base(spec), words).eval(), load.reload(tmp_path, head.architecture)[0]):
+        assert torch.equal(again(**inputs).logits, model(**inputs).logits)
 
 
 @pytest.mark.parametrize("name", PICTURES)

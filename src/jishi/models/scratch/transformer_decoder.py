@@ -1,0 +1,39 @@
+"""A small Transformer decoder (Llama, arXiv:2302.13971), transformers' own classes: it can be pretrained with causal-lm."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from transformers import LlamaConfig
+
+from jishi.core.contracts import Row
+from jishi.models import tokenizer
+from jishi.models.scratch._design import Design
+
+SIZES = {"nano": (64, 2, 2), "tiny": (128, 2, 2), "mini": (256, 4, 4), "small": (512, 4, 8)}  # D, layers, heads
+
+
+def _config(size: str, processor: Any) -> LlamaConfig:
+    width, layers, heads = SIZES[size]
+    return LlamaConfig(
+        vocab_size=len(processor),
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        intermediate_size=8 * width // 3 // 8 * 8,  # three matrices as large as the two of 4 · D
+        max_position_embeddings=512,
+        tie_word_embeddings=True,  # in a small model the vocabulary is most of the weights
+        pad_token_id=processor.pad_token_id,
+        bos_token_id=processor.bos_token_id,
+        eos_token_id=processor.eos_token_id,
+    )
+
+
+def _processor(name: str, rows: Iterable[Row] | None) -> Any:
+    """The encoder's tokenizer, whose marks around a text are its beginning and its end."""
+    learnt = tokenizer.train(name, rows)
+    learnt.bos_token, learnt.eos_token = learnt.cls_token, learnt.sep_token
+    learnt.model_input_names = ["input_ids", "attention_mask"]
+    return learnt
+
+
+DESIGN = Design("text", "mean", _config, _processor, learns=True)

@@ -1,0 +1,152 @@
+"""Cross-entropy over a vocabulary at the positions that have a target, and nowhere else.
+
+With a large vocabulary the logits (N, V) take most of the memory of a step. Here they are made some positions at a time, and what
+comes of them, the gradients of states, weight and bias, is computed at once, so that no logit is kept or computed again.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from jishi.core.contracts import Batch
+
+AT_ONCE = (
+    2**23
+)  # logits held at a time: with half as many it takes longer, as every piece reads and writes the whole weight
+POSITIONS = 64  # at least so many at a time, for the same reason
+_last: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()  # what `_is_last` found of each output layer
+
+
+def cross_entropy(model: Any, inputs: Batch, places: torch.Tensor, targets: torch.Tensor) -> tuple[Any, torch.Tensor]:
+    """The summed loss of the N targets at the N true places (B, T), and the logits (N, V).
+
+    Where the logits would be many, the states (N, D) that the output layer reads stand in their place.
+    """
+    layer = _whole(model).get_output_embeddings()
+    if type(layer) is not nn.Linear or len(targets) <= _step(layer.weight):  # a wrapped one does more
+        return _plain(model, inputs, places, targets)
+    if layer not in _last:
+        _last[layer] = _is_last(model, layer, inputs, places)
+    if not _last[layer]:
+        return _plain(model, inputs, places, targets)
+    with _passing(layer):
+        states = logits_at(model, inputs, places)
+    if torch.is_grad_enabled():
+        return Total.apply(states, layer.weight, layer.bias, targets), states
+    return _total(states, layer.weight, layer.bias, targets), states
+
+
+def _plain(model: Any, inputs: Batch, places: torch.Tensor, targets: torch.Tensor) -> tuple[Any, torch.Tensor]:
+    logits = logits_at(model, inputs, places)
+    return functional.cross_entropy(logits.float(), targets, reduction="sum"), logits
+
+
+def logits_at(model: Any, inputs: Batch, places: torch.Tensor) -> torch.Tensor:
+    """Logits (N, V) at the N true places (B, T) only: the head, most of the cost, sees no other state.
+
+    The backbone's last states are gathered on their way to the head, so any transformers model with one of each will do.
+    """
+
+    def gather(module: Any, given: Any, output: Any) -> Any:  # noqa: ARG001
+        if isinstance(output, tuple):
+            return (output[0][places][None], *output[1:])
+        output.last_hidden_state = output.last_hidden_state[places][None]
+        return output
+
+    hook = _whole(model).base_model.register_forward_hook(gather)
+    try:
+        return model(**inputs).logits[0]
+    finally:
+        hook.remove()
+
+
+def _whole(model: Any) -> Any:
+    """The transformers model, also where an adaptation has wrapped it."""
+    from transformers import PreTrainedModel
+
+    return next(module for module in model.modules() if isinstance(module, PreTrainedModel))
+
+
+def _is_last(model: Any, layer: nn.Linear, inputs: Batch, places: torch.Tensor) -> bool:
+    """Whether the logits are what the layer says, untouched (some models scale or bound them): one is looked at, once."""
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    one = torch.zeros_like(places)
+    one.view(-1)[int(places.view(-1).nonzero()[0])] = True
+    hook = layer.register_forward_hook(lambda _, __, output: seen.append((output, output.clone())))
+    try:
+        with torch.no_grad(), torch.random.fork_rng():
+            logits = logits_at(model, inputs, one)
+    finally:
+        hook.remove()
+    return len(seen) == 1 and seen[0][0].data_ptr() == logits.data_ptr() and torch.equal(seen[0][1][0], logits)
+
+
+@contextmanager
+def _passing(layer: nn.Linear) -> Iterator[None]:
+    """While this holds, the layer hands on what it is given."""
+    layer.forward = lambda states: states  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del layer.forward
+
+
+class Total(torch.autograd.Function):
+    """The summed loss of states (N, D) under a linear layer, whose gradients the forward pass has computed already."""
+
+    @staticmethod
+    def forward(ctx: Any, *given: Any) -> torch.Tensor:
+        needed = zip(given[:3], ctx.needs_input_grad, strict=False)
+        gradients = [torch.zeros_like(value) if learns else None for value, learns in needed]
+        total = _total(*given, gradients)
+        ctx.save_for_backward(gradients[0])
+        ctx.others = gradients[1:]  # as large as the layer, whatever the batch: not counted as what a token keeps
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+        scaled = [None if one is None else one * gradient for one in (*ctx.saved_tensors, *ctx.others)]
+        return (*scaled, None)
+
+
+def _total(
+    states: Any, weight: Any, bias: Any, targets: torch.Tensor, gradients: Any = (None, None, None)
+) -> torch.Tensor:
+    """The summed loss, softmax in fp32; gradients that are tensors are added to."""
+    device = states.device.type
+    kind = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else states.dtype
+    total = torch.zeros((), device=states.device)
+    with torch.autocast(device, enabled=False):  # its products are in `kind`; the weight is brought to it once
+        inner, table, offset = (None if value is None else value.to(kind) for value in (states, weight, bias))
+        step = _step(weight)
+        for start in range(0, len(states), step):
+            part, right = slice(start, start + step), targets[start : start + step, None]
+            scores = functional.log_softmax(functional.linear(inner[part], table, offset), -1, dtype=torch.float32)
+            total -= scores.gather(1, right).sum()
+            if any(one is not None for one in gradients):
+                errors = scores.exp_().scatter_add_(1, right, scores.new_full(right.shape, -1.0))
+                _add(errors, part, inner, table, gradients)
+    return total
+
+
+def _step(weight: torch.Tensor) -> int:
+    """Positions whose logits are made at a time; no more than these are as well done by torch."""
+    return max(POSITIONS, AT_ONCE // len(weight))
+
+
+def _add(errors: torch.Tensor, part: slice, states: torch.Tensor, weight: torch.Tensor, gradients: Any) -> None:
+    """What the errors (n, V) of some positions, probability minus target, add to the gradients of states, weight and bias."""
+    errors_ = errors.to(weight.dtype)
+    if gradients[0] is not None:
+        gradients[0][part] = errors_ @ weight
+    if gradients[1] is not None and gradients[1].dtype == weight.dtype:
+        torch.addmm(gradients[1], errors_.T, states[part], out=gradients[1])
+    elif gradients[1] is not None:
+        gradients[1] += errors_.T @ states[part]
+    if gradients[2] is not None:
+        gradients[2] += errors.sum(0)
