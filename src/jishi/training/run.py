@@ -9,6 +9,7 @@ evaluation.json the full evaluation                     report.html   the page t
 import errno
 import fcntl
 import json
+import os
 import platform
 import shutil
 import time
@@ -28,6 +29,7 @@ SPEC, METRICS, STATUS = "spec.yaml", "metrics.jsonl", "run.json"
 # What may change between the start of a run and its continuation.
 FREE = frozenset({"resume", "out", "evaluate"})
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+DENIED = (errno.EACCES, errno.EPERM)
 
 
 class Run:
@@ -103,11 +105,12 @@ class Run:
 
 @contextmanager
 def _told(folder: Path) -> Iterator[None]:
-    """A disk that is full, failing or read-only becomes one sentence."""
+    """A disk that is full or failing, and a run directory that may not be written, become one sentence."""
     try:
         yield
     except OSError as error:
-        if error.errno not in DISK:
+        inside = error.filename and Path(os.fsdecode(error.filename)).absolute().is_relative_to(folder.absolute())
+        if error.errno not in DISK and not (inside and error.errno in DENIED):
             raise
         raise TrainingError("training.run-not-writable", path=folder, reason=error.strerror) from error
 
