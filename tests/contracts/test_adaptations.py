@@ -3,6 +3,7 @@ changes no answer."""
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from jishi.core.document import Document
 from jishi.core.errors import ModelError
 from jishi.models import heads
 from jishi.models.inference import outputs
+from jishi.training import random_state
 from jishi.training.loop import Loop
 from jishi.training.optimizer import in_modules
 from jishi.training.spec import TrainSpec
@@ -65,14 +67,17 @@ def test_only_what_should_learn_moves_and_merging_changes_no_answer(method: str,
 def test_a_run_that_was_stopped_ends_bit_for_bit_where_an_undisturbed_one_does(
     method: str, ready: Ready, tmp_path: Path
 ) -> None:
-    """Stopped after the first step, at the end of an epoch and at the start of the next; worker processes make no difference."""
+    """Stopped after the first step, at the end of an epoch and at the start of the next; worker processes make no difference.
+
+    Losses, weights, buffers, what the optimizer holds, and every random state.
+    """
     adaptation = registry.get(Adaptation, method)()
     if not adaptation.supports(ready.objective):
         pytest.skip(f"{method} does not support {type(ready.objective).__name__}")
 
     def trained(
         folder: Path, workers: int, stop_at: int | None = None
-    ) -> tuple[dict[int, float], dict[str, torch.Tensor]]:
+    ) -> tuple[dict[int, float], dict[str, torch.Tensor], dict[str, Any]]:
         model = copy.deepcopy(ready.model)
         head = heads.head_modules(model) if isinstance(ready.objective, Task) else []
         with torch.random.fork_rng():
@@ -90,14 +95,16 @@ def test_a_run_that_was_stopped_ends_bit_for_bit_where_an_undisturbed_one_does(
             if event.kind == "step":
                 losses[event.step] = event.values["loss"]
                 loop.stop = event.step == stop_at
-        state = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-        return losses, {name: value.detach().clone() for name, value in state.items()}
+        held = loop.optimizer.state_dict()["state"]
+        averages = {f"{number} {name}": value for number, state in held.items() for name, value in state.items()}
+        state = {**dict(model.named_parameters()), **dict(model.named_buffers()), **averages}
+        return losses, {name: value.detach().clone() for name, value in state.items()}, random_state.read()
 
-    losses, weights = trained(tmp_path / "whole", workers=0)
+    losses, state, random = trained(tmp_path / "whole", workers=0)
     assert list(losses) == [1, 2, 3, 4]
     for stop_at in (1, 2, 3):
-        first, _ = trained(tmp_path / str(stop_at), 0, stop_at)
+        first, *_ = trained(tmp_path / str(stop_at), 0, stop_at)
         torch.manual_seed(99)
-        rest, found = trained(tmp_path / str(stop_at), workers=2 * (stop_at == 2))
-        assert first | rest == losses
-        assert found.keys() == weights.keys() and all(torch.equal(found[name], weights[name]) for name in weights)
+        rest, found, drawn = trained(tmp_path / str(stop_at), workers=2 * (stop_at == 2))
+        assert first | rest == losses and drawn == random
+        assert found.keys() == state.keys() and all(torch.equal(found[name], state[name]) for name in state)

@@ -198,7 +198,10 @@ def _train(loop: Loop, run: Run, listen: Listener, *, resume: bool) -> dict[str,
             }
         if event.kind == "interrupted":
             return None
-    return {**facts, "steps": loop.at.step, "best_step": loop.at.best_step, "training_seconds": loop.at.seconds}
+    return {
+        **facts, "steps": loop.at.step, "best_step": loop.at.best_step,
+        "training_seconds": loop.at.seconds, "training_memory": resident_bytes(),
+    }  # fmt: skip
 
 
 def _conclude(wanted: FinetuneSpec, run: Run, begun: Begun, resources: dict[str, Any]) -> Result:

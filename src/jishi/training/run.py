@@ -9,6 +9,7 @@ evaluation.json the full evaluation                     report.html   the page t
 import errno
 import fcntl
 import json
+import os
 import platform
 import shutil
 import time
@@ -30,6 +31,7 @@ SPEC, METRICS, STATUS = "spec.yaml", "metrics.jsonl", "run.json"
 FREE = frozenset({"resume", "out", "evaluate", "on"})
 FREE_IN = {"train": frozenset({"devices", "shard"})}
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+DENIED = (errno.EACCES, errno.EPERM)
 
 
 class Run:
@@ -118,11 +120,12 @@ def _fixed(key: str, value: Any) -> Any:
 
 @contextmanager
 def _told(folder: Path) -> Iterator[None]:
-    """A disk that is full, failing or read-only becomes one sentence."""
+    """A disk that is full or failing, and a run directory that may not be written, become one sentence."""
     try:
         yield
     except OSError as error:
-        if error.errno not in DISK:
+        inside = error.filename and Path(os.fsdecode(error.filename)).absolute().is_relative_to(folder.absolute())
+        if error.errno not in DISK and not (inside and error.errno in DENIED):
             raise
         raise TrainingError("training.run-not-writable", path=folder, reason=error.strerror) from error
 

@@ -47,8 +47,9 @@ class States:
         features: Sequence[Features],
         folder: Path,
         quick: Quick = lambda _: nullcontext(),
+        rows: Sequence[int] | None = None,
     ) -> Self | None:
-        """Ask the frozen part of every row; None where nothing is frozen, rows vary by epoch, or the disk has no room.
+        """Ask the frozen part of every row, or of `rows`; None where nothing is frozen, rows vary by epoch, or the disk is full.
 
         `quick` is what a batch is asked in: the precision of the run, without padding.
         The file lies in `folder` without a name: the system takes it back when the process ends, however it ends.
@@ -57,7 +58,7 @@ class States:
             return None
         blocks = frozen_blocks(model, head)
         states = cls(blocks, [row["length"] for row in features])
-        order = sorted(range(len(features)), key=lambda row: features[row]["length"])
+        order = sorted(range(len(features)) if rows is None else rows, key=lambda row: features[row]["length"])
         groups = [order[start : start + ROWS] for start in range(0, len(order), ROWS)]
 
         def batch(rows: Sequence[int]) -> Batch:
