@@ -14,6 +14,7 @@ from jishi.core.errors import ModelError, UnknownName
 from jishi.models import load
 from jishi.models.heads import PooledForSequenceClassification
 from jishi.models.spec import ModelSpec
+from jishi.objectives.causal_lm import CausalLM
 
 LABELS = {0: "差", 1: "好"}
 TWO = Head("ForSequenceClassification", {"num_labels": 2, "id2label": LABELS, "label2id": {"差": 0, "好": 1}})
@@ -102,7 +103,7 @@ def test_other_heads_are_transformers_own(bert: Path, architecture: str) -> None
 
 
 def test_an_encoder_that_becomes_a_decoder_keeps_its_weights_and_looks_back_only(bert: Path) -> None:
-    model, _ = build(ModelSpec(str(bert)), Head("ForCausalLM", {"is_decoder": True}))
+    model, _ = build(ModelSpec(str(bert)), CausalLM().head())
     weights = load_file(bert / "model.safetensors")
     found = model.bert.state_dict()
     assert all(torch.equal(weights[name], found[name]) for name in found)

@@ -36,12 +36,12 @@ class CausalLM(Objective):
         return Head("ForCausalLM", {"is_decoder": True})  # without it BERT and its kin look ahead
 
     def encode(self, row: Row, processor: Any) -> Features:
-        """The tokens of the row, and the end token where the text ends: not where it was cut."""
+        """The tokens of the row, and the end token where the text ends: a row that was cut has no room for one."""
         features = tokens.encode(processor, row["text"], max_length=self.max_length)
-        ids, end, truncated = features["input_ids"].tolist(), processor.eos_token_id, features["truncated"]
-        if end is not None and not truncated and ids[-1:] != [end]:
+        ids, end = features["input_ids"].tolist(), processor.eos_token_id
+        if end is not None and ids[-1:] != [end]:
             ids = [*ids, end][: tokens.limit(processor, self.max_length)]
-        return {**tokens.describe(processor, ids), "truncated": truncated}
+        return {**tokens.describe(processor, ids), "truncated": features["truncated"]}
 
     def collate(self, features: Sequence[Features], processor: Any) -> Batch:
         return tokens.pad(features, processor)
