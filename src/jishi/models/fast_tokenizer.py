@@ -3,6 +3,8 @@
 import copy
 from typing import Any
 
+from tokenizers.models import BPE
+
 from jishi.models.tokens import Encoding
 
 
@@ -39,8 +41,8 @@ def faster(processor: Any) -> Any | None:
     except ImportError:
         return None
     plain = getattr(processor, "backend_tokenizer", None)
-    if plain is None or processor.split_special_tokens:
-        return None
+    if plain is None or not isinstance(plain.model, BPE) or processor.split_special_tokens:
+        return None  # before a large vocabulary of another kind is read in vain
     try:
         fast = Tokenizer.from_json_str(plain.to_str())
     except ValueError:  # a vocabulary, normalizer or splitter it does not know

@@ -1,6 +1,7 @@
 """Rows to features in the way that is fastest for them here; whichever it is, the features are the same and in order."""
 
 import os
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -18,6 +19,7 @@ SAMPLE = 32  # rows, spread over all, that are measured and compared
 LEAST = 10 * SAMPLE  # of fewer rows the sample would be too large a part
 FAST = 2.0  # seconds from which a faster tokenizer pays, which takes one to load
 APART = 10.0  # seconds from which processes pay
+COPIES = ("linux",)  # where a process may go on as a copy of another that has threads
 CHUNK = 500  # rows a process is given at once
 THREADS = "TOKENIZERS_PARALLELISM"  # the setting by which `tokenizers` leaves its threads alone
 
@@ -31,7 +33,7 @@ def encode(objective: Objective, rows: Sequence[Row], processor: Any, expected: 
     """The features of all rows, which `expected` says would take so many seconds in this process."""
     if expected > FAST:
         found = _faster(objective, rows, processor)
-        if found is None and expected > APART and (count := free_cores()) > 1:
+        if found is None and expected > APART and sys.platform in COPIES and (count := free_cores()) > 1:
             return _apart(objective, rows, processor, count)
         processor = found or processor
     return (objective.encode(row, processor) for row in rows)
