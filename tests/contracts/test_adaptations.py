@@ -79,6 +79,9 @@ def test_a_run_that_was_stopped_ends_bit_for_bit_where_an_undisturbed_one_does(
         folder: Path, workers: int, stop_at: int | None = None
     ) -> tuple[dict[int, float], dict[str, torch.Tensor], dict[str, Any]]:
         model = copy.deepcopy(ready.model)
+        for layer in model.modules():
+            if isinstance(layer, torch.nn.Dropout):
+                layer.p = 0.3  # so that the random state matters
         head = heads.head_modules(model) if isinstance(ready.objective, Task) else []
         with torch.random.fork_rng():
             torch.manual_seed(0)  # an adaptation draws its fresh weights

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 
 from jishi.models.inference import to
+from jishi.training import states
 from jishi.training.features import Encoded
 from jishi.training.fit_head import ROWS
 from jishi.training.loop import Loop
@@ -37,7 +38,7 @@ def seconds(loop: Loop) -> float:
     loop.model.train()
     with loop._quick():
         if loop.records:
-            spent += _record(loop, tried) * tokens
+            spent += _record(loop, tried)
         spent += _steps(loop, tried) * tokens * passes
     validations, checkpoints = _due(loop, math.ceil(passes))
     if loop.held_out is not None:
@@ -67,13 +68,19 @@ def _steps(loop: Loop, windows: Sequence[Window]) -> float:
 
 
 def _record(loop: Loop, windows: Sequence[Window]) -> float:
-    """Seconds a token of recording what the frozen part says; the steps that follow play it back."""
+    """Seconds of recording what the frozen part says, from the rows of these windows, whose steps then play it back."""
+    lengths = loop.features.lengths
     rows = sorted({row for window in windows for batch in window for row in batch})
     clock = time.monotonic()
     loop.update.states = States.record(
         loop.model, loop.head, loop.objective, loop.processor, loop.features, loop.folder, loop.update.quick, rows
     )
-    return (time.monotonic() - clock) / sum(loop.features.lengths[row] for row in rows)
+    return (time.monotonic() - clock) * _asked(lengths) / _asked([lengths[row] for row in rows])
+
+
+def _asked(lengths: Sequence[int]) -> int:
+    """Tokens that are asked for a recording: the last group twice, once to see whether playing back is right."""
+    return sum(lengths) + sum(sorted(lengths)[-states.ROWS :])
 
 
 def _pass(loop: Loop) -> float:
