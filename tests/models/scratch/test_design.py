@@ -49,7 +49,11 @@ def test_text_designs_save_and_load(name: str, architecture: str, tmp_path: Path
     model.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
     again, words = load.reload(tmp_path, architecture)
-    assert torch.equal(again(**words(SENTENCES, return_tensors="pt", padding=True)).logits, expected)
+    before, after = model.state_dict(), again.state_dict()
+    assert before.keys() == after.keys() and all(torch.equal(after[key], value) for key, value in before.items())
+    # With one thread torch takes another kernel for an LSTM whose weights lie together in memory: the last bit may differ.
+    found = again(**words(SENTENCES, return_tensors="pt", padding=True)).logits
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", TEXT)
