@@ -82,3 +82,13 @@ def test_a_machine_without_a_compiler_goes_on_without(tmp_path, monkeypatch):
     monkeypatch.setattr(compiled, "LONG", 0.0)
     assert compiled.pays(loop.update, [0, 1], 10**9) is False
     assert "forward" not in vars(loop.model.bert.encoder.layer[0])
+
+
+def test_no_more_rows_are_tried_than_memory_holds(tmp_path, monkeypatch):
+    """Rows 0, 1, 2 have 3, 4, 5 tokens: two of them padded to 4 fit into 9."""
+    loop, seen = training(tmp_path), []
+    monkeypatch.setattr(compiled, "LONG", 0.0)
+    monkeypatch.setattr(compiled, "_step", lambda _, rows, *, packs: seen.append(list(rows)))
+    loop.update.room = 9
+    compiled.pays(loop.update, [0, 1, 2], 10**9)
+    assert seen and all(rows == [0, 1] for rows in seen)

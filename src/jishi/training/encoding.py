@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from itertools import chain
 from multiprocessing import get_context
 from typing import Any
 
@@ -75,15 +76,16 @@ def _apart(objective: Objective, rows: Sequence[Row], processor: Any, count: int
     global _given
     chunks = [range(start, min(start + CHUNK, len(rows))) for start in range(0, len(rows), CHUNK)]
     _given = objective, rows, processor
-    with ProcessPoolExecutor(count, get_context("fork")) as pool:
-        with _single_threaded():
-            found = pool.map(_chunk, chunks)
-        for chunk, features in zip(chunks, found, strict=True):
-            # A row that is refused is refused again here, where its error is told as ever.
-            yield from features or (objective.encode(rows[place], processor) for place in chunk)
+    try:
+        with ProcessPoolExecutor(count, get_context("fork")) as pool:
+            with _single_threaded():
+                found = pool.map(_chunk, chunks)
+            yield from chain.from_iterable(found)
+    finally:
+        _given = None
 
 
-_given: tuple[Objective, Sequence[Row], Any]  # what the processes that begin as copies find
+_given: tuple[Objective, Sequence[Row], Any] | None = None  # what the processes that begin as copies find
 
 
 @contextmanager
@@ -100,9 +102,7 @@ def _single_threaded() -> Iterator[None]:
             os.environ[THREADS] = before
 
 
-def _chunk(places: range) -> list[Features] | None:
+def _chunk(places: range) -> list[Features]:
+    assert _given
     objective, rows, processor = _given
-    try:
-        return [objective.encode(rows[place], processor) for place in places]
-    except Exception:
-        return None
+    return [objective.encode(rows[place], processor) for place in places]

@@ -189,7 +189,8 @@ class Loop:
 
     def _pays(self) -> bool:
         """Whether the blocks are compiled: as asked for, or where a trial on a batch of middling rows says so."""
-        if self.spec.compile != "auto" or not self.steps or self.ranks.count > 1:  # several would have to decide alike
+        # Several processes would have to decide alike, and frozen blocks that are played back gain nothing.
+        if self.spec.compile != "auto" or not self.steps or self.ranks.count > 1 or self.records:
             return self.spec.compile == "always"
         windows = self._windows(0)
         return compiled.pays(self.update, windows[len(windows) // 2][0], self.steps)
