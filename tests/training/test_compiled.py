@@ -88,6 +88,7 @@ def test_no_more_rows_are_tried_than_memory_holds(tmp_path, monkeypatch):
     """Rows 0, 1, 2 have 3, 4, 5 tokens: two of them padded to 4 fit into 9."""
     loop, seen = training(tmp_path), []
     monkeypatch.setattr(compiled, "LONG", 0.0)
+    monkeypatch.setattr(compiled, "compile_blocks", lambda _: None)
     monkeypatch.setattr(compiled, "_step", lambda _, rows, *, packs: seen.append(list(rows)))
     loop.update.room = 9
     compiled.pays(loop.update, [0, 1, 2], 10**9)

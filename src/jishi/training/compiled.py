@@ -38,9 +38,7 @@ def pays(update: Update, rows: Sequence[int], left: int) -> bool:
     """Whether `left` steps over rows like these are done sooner compiled, compiling included. Leaves the model as it was."""
     if least(update, rows) * left < LONG:
         return False
-    rows = memory.split(rows, update.lengths, update.room)[
-        0
-    ]  # as many as memory holds; that they save less is for caution
+    rows = memory.split(rows, update.lengths, update.room)[0]  # as many as memory holds
     with memory.untouched(update.model):
         with dropout.fast(update.model):
             plain = _seconds(lambda: _step(update, rows, packs=update.packs))
