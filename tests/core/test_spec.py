@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
-from annotated_types import Gt
+from annotated_types import Ge, Gt
 
 from jishi.core import document, registry, spec
 from jishi.core.contracts import CONTRACTS, Adaptation, Task, option
@@ -26,6 +26,7 @@ class Outer:
     adapt: Adaptation | None = option(None, "Adaptation.", "适配。")
     task: Task | None = option(None, "Task.", "任务。")
     names: dict[str, str] = option(factory=dict, en="Names.", zh="名称。")
+    count: Annotated[int, Ge(1)] | Literal["auto"] = option("auto", "Count.", "数量。")
     shares: tuple[float, ...] = option((0.5, 0.5), "Shares.", "比例。")
 
 
@@ -57,6 +58,10 @@ def test_an_optional_spec_may_be_null_or_given():
         ("out: a\ninner:\n  rat: 1", r'spec.yaml:3: unknown key "inner.rat". Did you mean "rate"\?'),
         ("out: a\ninner:\n  rate: 0", r"spec.yaml:3: inner.rate = 0 is not valid: Input should be greater than 0"),
         ("out: a\ninner: {kind: c}", r"spec.yaml:2: inner.kind = 'c' is not valid"),
+        (
+            "out: a\ncount: 0",
+            r"spec.yaml:2: count = 0 is not valid: .* greater than or equal to 1; Input should be 'auto'",
+        ),
         ("out: a\ninner: {rate: fast}", r"spec.yaml:2: inner.rate = 'fast' is not valid"),
         ("inner: {}", r"spec.yaml: out is required; give it in the spec or as out=… on the command line"),
         ("out: a\ntask: {problem: single}", r"spec.yaml:2: task.name is required"),

@@ -20,6 +20,7 @@ from jishi.core.document import Document, Keys, scalar
 from jishi.core.errors import UsageError, did_you_mean
 
 Spec = TypeVar("Spec")
+REASONS = 3  # told of one value
 FIRST = ""  # the key of a bare value: the plugin's name, or the first field of a spec
 
 
@@ -103,7 +104,8 @@ def _build(cls: Any, value: Any, keys: Keys, document: Document) -> Any:
     try:
         return TypeAdapter(cls).validate_python(value)
     except ValidationError as error:
-        reason = error.errors()[0]["msg"]
+        # Where a value may be of several types, each says why it is not of it.
+        reason = "; ".join(list(dict.fromkeys(one["msg"] for one in error.errors()))[:REASONS])
         raise UsageError(
             "core.bad-value", where=document.where(keys), key=".".join(keys), given=repr(value)[:80], reason=reason
         ) from None
