@@ -165,7 +165,7 @@ def test_computing_again_learns_the_same_and_keeps_less(tmp_path):
     kept = []
     for one in (plain, again):
         with memory.untouched(one.model):
-            kept.append(memory.bytes_kept(one.model, lambda one=one: one._trial(rows_)))
+            kept.append(memory.bytes_kept(one.model, lambda one=one: one.survey.trial(rows_)))
         run(one)
     assert kept[1] < kept[0] / 3
     for name, value in weights(again.model).items():

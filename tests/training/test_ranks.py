@@ -15,6 +15,7 @@ import torch.multiprocessing as multiprocessing
 import tiny
 from jishi.adaptation.full import Full
 from jishi.adaptation.lora import LoRA
+from jishi.core import publish
 from jishi.core.contracts import Loss
 from jishi.core.errors import TrainingError
 from jishi.tasks.token_classification import TokenClassification
@@ -109,8 +110,8 @@ def cut(rank: int, folder: Path) -> None:
 
 def seen(loop: Loop) -> int:
     """Bytes that the trial before the first step finds kept; once more, when weights have been gathered before."""
-    memory.bytes_kept(loop.model, lambda: loop._trial([8, 8]))
-    return memory.bytes_kept(loop.model, lambda: loop._trial([8, 8]))
+    memory.bytes_kept(loop.model, lambda: loop.survey.trial([8, 8]))
+    return memory.bytes_kept(loop.model, lambda: loop.survey.trial([8, 8]))
 
 
 def thin(folder: Path, **settings) -> Loop:
@@ -125,7 +126,7 @@ def left_alone(rank: int, folder: Path) -> None:
             if rank == 1 and event.kind == "step":
                 os.kill(os.getpid(), signal.SIGKILL)
     except TrainingError as error:
-        (folder / "told").write_text(error.code)
+        publish.write_text(folder / "told", error.code)  # whole or not at all: it may be ended right here
 
 
 def keep(folder: Path, name: str, rank: int, loop: Loop, events: list[Event]) -> None:

@@ -48,7 +48,7 @@ def asked(loop: Loop) -> list[int]:
 
 @pytest.mark.parametrize("layers", [0, 1])
 def test_the_same_weights_are_learnt_and_the_frozen_part_is_asked_once(layers, tmp_path, monkeypatch):
-    monkeypatch.setattr("jishi.training.loop.packable", lambda *_: False)  # rows are counted here
+    monkeypatch.setattr("jishi.training.survey.packable", lambda *_: False)  # rows are counted here
     played = training(tmp_path / "a", layers)
     seen = asked(played)
     run(played)
@@ -131,7 +131,7 @@ def test_rows_that_vary_or_a_full_disk_or_another_answer_record_nothing(tmp_path
 @pytest.mark.parametrize("layers", [0, 1])
 def test_states_of_rows_come_in_the_order_asked_and_padded_with_zeros(layers, packs, tmp_path):
     loop = training(tmp_path, layers)
-    loop.update.packs = packs and loop._packs()
+    loop.update.packs = packs and loop.survey.packs()
     assert loop.update.packs == packs
     found = loop._record().of([3, 0, 6])
     lengths = [loop.features.lengths[row] for row in (3, 0, 6)]

@@ -10,7 +10,7 @@ from transformers.tokenization_utils_base import TruncationStrategy
 from transformers.tokenization_utils_tokenizers import TokenizersBackend
 from transformers.utils import PaddingStrategy
 
-from jishi.core.contracts import Batch, Features, option
+from jishi.core.contracts import Batch, Features
 
 IGNORED = -100  # the target of a position that has none; torch's losses skip it
 
@@ -22,16 +22,6 @@ class Encoding:
     ids: Sequence[int]
     type_ids: Sequence[int]
     overflowing: bool
-
-
-def max_length() -> Any:
-    """The field of every objective that reads text: how much of it."""
-    return option(
-        None,
-        "Tokens read of a row; the rest is cut off and counted.",
-        "每行读取的最大词元数，超出部分截断并计数。",
-        aliases=("max_seq_length",),
-    )
 
 
 def encode(processor: Any, text: str, pair: str | None = None, *, max_length: int | None = None) -> Features:

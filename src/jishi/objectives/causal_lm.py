@@ -7,7 +7,7 @@ from typing import Any, Self
 from torch.nn import functional
 
 from jishi.core import registry
-from jishi.core.contracts import Base, Batch, Features, Head, Loss, Modality, Objective, Row
+from jishi.core.contracts import Base, Batch, Features, Head, Loss, Modality, Objective, Row, option
 from jishi.models import tokens
 from jishi.objectives._cross_entropy import cross_entropy
 
@@ -19,7 +19,12 @@ class CausalLM(Objective):
     columns = {"text": "text"}
     targets = ((),)
 
-    max_length: int | None = tokens.max_length()
+    max_length: int | None = option(
+        None,
+        "Tokens read of a row; the rest is cut off and counted.",
+        "每行读取的最大词元数，超出部分截断并计数。",
+        aliases=("max_seq_length",),
+    )
 
     def parse(self, raw: Mapping[str, Any], *, training: bool = True) -> Row:  # noqa: ARG002
         return {"text": registry.get(Modality, self.columns["text"])().read(raw.get("text"))}

@@ -26,7 +26,12 @@ class MaskedLM(Objective):
     targets = ((),)
 
     share: float = option(0.15, "Share of the tokens to guess.", "需要预测的词元比例。", aliases=("mlm_probability",))
-    max_length: int | None = tokens.max_length()
+    max_length: int | None = option(
+        None,
+        "Tokens read of a row; the rest is cut off and counted.",
+        "每行读取的最大词元数，超出部分截断并计数。",
+        aliases=("max_seq_length",),
+    )
 
     def parse(self, raw: Mapping[str, Any], *, training: bool = True) -> Row:  # noqa: ARG002
         return {"text": registry.get(Modality, self.columns["text"])().read(raw.get("text"))}

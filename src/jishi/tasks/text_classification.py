@@ -35,7 +35,12 @@ class TextClassification(Task):
         "Put before every text; empty: what the base model expects.",
         "加在每段文本前的前缀；为空则用基座模型要求的前缀。",
     )
-    max_length: int | None = tokens.max_length()
+    max_length: int | None = option(
+        None,
+        "Tokens read of a row; the rest is cut off and counted.",
+        "每行读取的最大词元数，超出部分截断并计数。",
+        aliases=("max_seq_length",),
+    )
     label_smoothing: float = option(
         0.0,
         "Share of certainty given to the other labels.",

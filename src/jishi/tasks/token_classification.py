@@ -30,7 +30,12 @@ class TokenClassification(Task):
     labels: tuple[str, ...] = option(
         (), "The entity types, in order; empty: those of the training rows.", "实体类型及其顺序；为空则取自训练数据。"
     )
-    max_length: int | None = tokens.max_length()
+    max_length: int | None = option(
+        None,
+        "Tokens read of a row; the rest is cut off and counted.",
+        "每行读取的最大词元数，超出部分截断并计数。",
+        aliases=("max_seq_length",),
+    )
 
     def parse(self, raw: Mapping[str, Any], *, training: bool = True) -> Row:
         text, spans = raw.get("text"), raw.get("spans", raw.get("entities"))

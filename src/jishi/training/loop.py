@@ -12,22 +12,21 @@ from typing import Any
 import torch
 
 from jishi.core import manifest
-from jishi.core.contracts import Loss, Objective, Row, Task
+from jishi.core.contracts import Objective, Row, Task
 from jishi.core.errors import TrainingError
 from jishi.models.environment import free_cores, precision
-from jishi.models.inference import to
 from jishi.training import checkpoint, compiled, dropout, guards, memory, optimizer, random_state
 from jishi.training.batching import epoch_batches
 from jishi.training.features import Encoded
 from jishi.training.feed import Maker, Piece, feed
 from jishi.training.fit_head import fit_head
-from jishi.training.pace import Pace, counted, peak
-from jishi.training.packing import packable
+from jishi.training.pace import Pace, peak
 from jishi.training.ranks import Ranks, is_lost, lost
 from jishi.training.shard import Shards
 from jishi.training.spec import TrainSpec
 from jishi.training.states import States, recordable
 from jishi.training.storage import CHECKPOINTS, Store
+from jishi.training.survey import Survey
 from jishi.training.update import Update
 from jishi.training.used_rows import used_rows
 from jishi.training.validate import validate
@@ -114,6 +113,7 @@ class Loop:
             model, objective, self.optimizer, lambda rows: self._maker()(rows), self.features.lengths, self.ranks,
             self.precision, spec.max_grad_norm, self.used, self.shards,
         )  # fmt: skip
+        self.survey = Survey(self.update, lambda rows: self._maker()(rows, training=False))
         # Worth it from epoch 2 on. With shards no process may be asked alone.
         self.records = not sharded and self.steps > len(self._windows(0)) and recordable(model, head, objective)
 
@@ -140,7 +140,9 @@ class Loop:
         if resumed:
             self._restore(resumed)
         torch.set_num_threads(self.at.threads)
-        self.update.room, self.update.packs = self._room(), self._packs()
+        rooms = (self.survey.room(), self.at.room)  # no more than before a resumption
+        self.update.room = min((room for room in rooms if room is not None), default=None)
+        self.update.packs = self.survey.packs()
         self.at.compiled = self.at.compiled if resumed else self._pays()
         yield Event("start", self.at.step, self._facts(resumed, damaged))
         started = time.monotonic() - self.at.seconds
@@ -168,7 +170,7 @@ class Loop:
             return
         if self.records:
             self.update.states = self._record()
-        pace = Pace(self.device, self._flops(), peak(self.device, self.precision))
+        pace = Pace(self.device, self.survey.flops(), peak(self.device, self.precision))
         while self._goes_on():
             windows = self._windows(self.at.epoch)
             self.at.room = self.update.room
@@ -285,41 +287,6 @@ class Loop:
 
     def _maker(self) -> Maker:
         return Maker(self.objective, self.processor, self.features, self.seed, self.at.epoch)
-
-    def _room(self) -> int | None:
-        """What memory has room for now, and no more than before a resumption; from one row, the longest, seen twice."""
-        lengths = self.features.lengths
-        rows = [max(range(len(lengths)), key=lengths.__getitem__)] * 2
-        try:
-            with memory.untouched(self.model):
-                kept = memory.bytes_kept(self.model, lambda: self._trial(rows))
-            room = memory.room(self.model, kept, 2 * lengths[rows[0]], self.device)
-        except (RuntimeError, MemoryError) as error:
-            if self.shards or not memory.is_exhausted(error):
-                raise
-            room = 1  # row by row; a step tells where even that is too much
-        return min((one for one in (room, self.at.room) if one is not None), default=None)
-
-    def _packs(self) -> bool:
-        """Whether padding can be left out: tried on the shortest row beside the longest. On a GPU padded kernels are faster."""
-        order = sorted(range(len(self.features)), key=self.features.lengths.__getitem__)
-        batch = to(self._maker()([order[0], order[-1]], training=False), self.device)
-        return self.device.type == "cpu" and packable(self.model, self.objective, batch)
-
-    def _flops(self) -> float:
-        """Operations a token asks for, forward and backward; from one row, of middling length, seen twice."""
-        lengths = self.features.lengths
-        rows = [sorted(range(len(lengths)), key=lengths.__getitem__)[len(lengths) // 2]] * 2
-        try:
-            with memory.untouched(self.model):
-                return counted(lambda: self._trial(rows).value.backward()) / (2 * lengths[rows[0]])
-        except (RuntimeError, MemoryError) as error:
-            if self.shards or not memory.is_exhausted(error):
-                raise
-            return 0.0  # not known
-
-    def _trial(self, rows: list[int]) -> Loss:
-        return self.update.loss(rows, to(self._maker()(rows, training=False), self.device))
 
     def _milestones(self, epoch_ends: bool) -> Iterator[Event]:
         """Validate and save where it is due."""
