@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ CASES = {
     "MiniLM, LoRA": Case("minilm", adapt="lora", rows=1024),
     "MiniLM, head only, 3 epochs": Case("minilm", adapt="frozen", rows=2048, epochs=3, whole=True),
     "masked LM, 10 M": Case("masked-10m", data="corpus_en", objective="masked-lm", rows=256),
+    "causal LM, 30 M": Case("causal-30m", data="corpus_en", objective="causal-lm", rows=256),
 }
 
 
@@ -196,7 +198,7 @@ def read(folder: Path, count: int) -> list[dict[str, Any]]:
 
 def made(base: str, folder: Path) -> Path:
     """The folder of a base: an embedded one, or one of the size asked for with random weights and MiniLM's tokenizer."""
-    from transformers import BertConfig, BertForMaskedLM, BertModel
+    from transformers import BertConfig, BertForMaskedLM, BertModel, LlamaConfig, LlamaForCausalLM
 
     from jishi.models import load
     from jishi.models.origin import locate
@@ -209,6 +211,9 @@ def made(base: str, folder: Path) -> Path:
     if not place.exists():
         if base == "bert-base":
             model = BertModel(BertConfig(), add_pooling_layer=False)
+        elif base == "causal-30m":
+            size = {"hidden_size": 384, "num_hidden_layers": 10, "num_attention_heads": 6, "intermediate_size": 1024}
+            model = LlamaForCausalLM(LlamaConfig(**size, vocab_size=30522, tie_word_embeddings=True, pad_token_id=0))
         else:
             size = {"hidden_size": 192, "num_hidden_layers": 9, "num_attention_heads": 6, "intermediate_size": 768}
             model = BertForMaskedLM(BertConfig(**size))
@@ -273,8 +278,12 @@ def with_trainer(setup: Setup, contender: str) -> Iterator[tuple[float, float, f
 
     told: list[tuple[float, float, float, float]] = []
     seen: list[tuple[int, int, int]] = []
-    masked = setup.case.objective == "masked-lm"
-    pad = DataCollatorForLanguageModeling(setup.processor) if masked else DataCollatorWithPadding(setup.processor)
+    objective = setup.case.objective
+    classes = objective == "text-classification"
+    masked = objective == "masked-lm"
+    pad = (DataCollatorWithPadding if classes else partial(DataCollatorForLanguageModeling, mlm=masked))(
+        setup.processor
+    )
 
     def collate(features: list[dict[str, Any]]) -> Any:
         batch = pad(features)
@@ -303,7 +312,8 @@ def with_trainer(setup: Setup, contender: str) -> Iterator[tuple[float, float, f
             train_sampling_strategy="group_by_length" if contender == WELL_SET else "random",
         )  # fmt: skip
         trainer = Trainer(
-            model=with_loss(model), args=arguments, train_dataset=encoded(setup), data_collator=collate,
+            model=with_loss(model, shifted=objective == "causal-lm"), args=arguments, train_dataset=encoded(setup),
+            data_collator=collate,
             callbacks=[Clock()],
         )  # fmt: skip
         trainer.train()
@@ -321,7 +331,7 @@ def encoded(setup: Setup) -> list[dict[str, Any]]:
     return rows
 
 
-def with_loss(model: Any) -> Any:
+def with_loss(model: Any, shifted: bool = False) -> Any:
     """The very model that Jishi trains, answering the loss as the Trainer asks for it: cross-entropy over all logits."""
     import torch
 
@@ -332,6 +342,8 @@ def with_loss(model: Any) -> Any:
 
         def forward(self, labels: Any = None, **inputs: Any) -> dict[str, Any]:
             logits = self.inner(**inputs).logits
+            if shifted:
+                logits, labels = logits[:, :-1], labels[:, 1:]
             loss = torch.nn.functional.cross_entropy(logits.flatten(0, -2), labels.flatten())
             return {"loss": loss, "logits": logits}
 
