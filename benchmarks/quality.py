@@ -1,123 +1,59 @@
-"""Quality on real data, each figure beside its plain baseline: mean and spread over seeds.
+"""Quality on real data, each figure beside the untuned model and a plain baseline: mean and spread over seeds.
 
-    python benchmarks/quality.py                      every case, three seeds
+    python benchmarks/quality.py                      every case, its seeds
+    python benchmarks/quality.py --tasks text         the cases of a modality, or of a task: token_classification
     python benchmarks/quality.py --only banking77     the cases whose name contains one of the words
-    python benchmarks/quality.py --table              the table of what has been run so far
+    python benchmarks/quality.py --table              the tables of what has been run so far
     python benchmarks/quality.py --docs               and written into docs/en/quality.md and docs/zh/quality.md
 
-A run that is complete is not run again. Data: the folder `--data` (default: shared/data beside the project).
+Cases stand in `cases/`, a folder a modality, a file a task; what a run came to is kept in `results/`, and is not run again.
+Data: the folder `--data` (default: shared/data beside the project).
 """
 
 import argparse
+import importlib
 import json
+import platform
 import statistics
 import subprocess
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import time
 from pathlib import Path
 from typing import Any
 
+from cases.case import Case
+
 ROOT = Path(__file__).parent.parent
+CASES, RESULTS = Path(__file__).parent / "cases", Path(__file__).parent / "results"
 HEADERS = {
-    "en": "case | metric | this model | plain baseline | trained parameters | training, s | peak memory | ECE | seeds",
-    "zh": "任务 | 指标 | 本模型 | 朴素基线 | 训练参数量 | 训练秒数 | 峰值内存 | ECE | 种子数",
+    "en": "case | metric | this model | untuned | plain baseline | trained parameters | training, s | peak memory | ECE | seeds",
+    "zh": "任务 | 指标 | 本模型 | 未训练 | 朴素基线 | 训练参数量 | 训练秒数 | 峰值内存 | ECE | 种子数",
 }
-LAST_ONLY = 10**6  # steps between validations: beyond the end, so that the last weights are taken, not chosen
-
-
-@dataclass(frozen=True)
-class Case:
-    """One row of the table: a data set, how much of it, and a spec."""
-
-    name: str
-    data: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    train_rows: int | None = None
-
-
-def pictures(adapt: str, **train: Any) -> Case:
-    """Hand signs with EfficientNet-lite0, judged on the whole test set."""
-    settings = {
-        "model": "efficientnet-lite0",
-        "adapt": adapt,
-        "train": {"batch_size": 32, "validate_every": LAST_ONLY, **train},
-    }
-    return Case(f"sign_digits {adapt}", "sign_digits", settings)
-
-
-def reviews(rows: int | None, adapt: str, **train: Any) -> Case:
-    """Chinese shopping reviews with e5-small; 256 more labelled rows fit the temperature."""
-    settings = {
-        "model": {"name": "e5-small", "vocabulary": "scripts"},
-        "task": {"name": "text-classification", "max_length": 128 if rows and rows <= 128 else 64},
-        "adapt": adapt,
-        "train": {"batch_size": 16, "validate_every": LAST_ONLY, **train},
-        "data": {"validation_rows": 256},
-    }
-    return Case(f"shopping_reviews_zh {rows or 'all'} {adapt}", "shopping_reviews_zh", settings, rows)
-
-
-def intents(rows: int | None, adapt: str, **train: Any) -> Case:
-    """English banking intents with MiniLM, judged on the whole official test set."""
-    settings = {
-        "model": "minilm",
-        "task": {"name": "text-classification", "max_length": 64},
-        "adapt": adapt,
-        "train": {"batch_size": 32, "validate_every": LAST_ONLY, **train},
-        "data": {"validation_rows": 256},
-    }
-    return Case(f"banking77 {'10 a class' if rows else 'all'} {adapt}", "banking77", settings, rows)
-
-
-def entities(data: str) -> Case:
-    """Named entities with e5-small, judged on the whole official test set."""
-    train = {"epochs": 3, "batch_size": 16, "learning_rate": 1e-4, "validate_every": LAST_ONLY}
-    return Case(f"{data} full", data, {"model": {"name": "e5-small", "vocabulary": "scripts"}, "train": train})
-
-
-PROBE = {"epochs": 0, "fit_head": "before"}  # a linear probe
-
-CASES = [
-    reviews(32, "full", epochs=6, learning_rate=2e-5, fit_head="before"),
-    reviews(32, "frozen", **PROBE),
-    reviews(128, "full", epochs=4, learning_rate=2e-5, fit_head="before"),
-    reviews(128, "lora", epochs=4, learning_rate=5e-4, fit_head="before"),
-    reviews(128, "frozen", **PROBE),
-    reviews(2000, "full", epochs=1, learning_rate=5e-5, fit_head="before"),
-    reviews(2000, "frozen", **PROBE),
-    intents(770, "full", epochs=6, learning_rate=1e-4, fit_head="before"),
-    intents(770, "lora", epochs=6, learning_rate=1e-3, fit_head="before"),
-    intents(770, "frozen", **PROBE),
-    intents(None, "full", epochs=3, learning_rate=2e-4, fit_head="before"),
-    intents(None, "frozen", **PROBE),
-    entities("wnut17"),
-    entities("uner_gsdsimp_zh"),
-    pictures("full", epochs=3, learning_rate=1e-3),
-    pictures("frozen", **PROBE),
-    reviews(None, "full", epochs=1, learning_rate=5e-5, head_learning_rate=1e-2),
-]
 
 
 def main() -> None:
     options = parse()
-    cases = [case for case in CASES if any(word in case.name for word in options.only)]
+    names = [name for name in tasks() if any(word in (*name.split("/"), "") for word in options.tasks)]
+    found = {name: [case for case in cases(name) if any(word in case.name for word in options.only)] for name in names}
     if not (options.table or options.docs):
         for seed in range(options.seeds):  # every case once before any a second time
-            for case in cases:
-                run(case, seed, options)
-    print(table(cases, options, "en"))
+            for name, chosen in found.items():
+                for case in chosen:
+                    if seed < case.seeds:
+                        run(name, case, seed, options)
+    print(tables(found, "en"))
     if options.docs:
         for language in HEADERS:
-            page = ROOT / "docs" / language / "quality.md"
-            head, _, rest = page.read_text(encoding="utf-8").partition("<!-- table -->\n")
+            file = ROOT / "docs" / language / "quality.md"
+            head, _, rest = file.read_text(encoding="utf-8").partition("<!-- table -->\n")
             tail = rest.partition("<!-- end -->")[2]
-            inside = f"<!-- table -->\n{table(cases, options, language)}\n<!-- end -->"
-            page.write_text(f"{head}{inside}{tail}", encoding="utf-8")
+            whole = tables({name: cases(name) for name in tasks()}, language)
+            file.write_text(f"{head}<!-- table -->\n{whole}\n<!-- end -->{tail}", encoding="utf-8")
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tasks", nargs="*", default=[""])
     parser.add_argument("--only", nargs="*", default=[""])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
@@ -127,72 +63,110 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def run(case: Case, seed: int, options: argparse.Namespace) -> None:
-    """One fine-tuning in a process of its own, so that its memory is its own; nothing to do where it is complete."""
-    folder = place(case, seed, options.out)
-    if figures(folder):
+def tasks() -> list[str]:
+    """Every file of cases, as text/text_classification."""
+    return sorted(str(file.relative_to(CASES).with_suffix("")) for file in CASES.glob("*/*.py"))
+
+
+def cases(name: str) -> list[Case]:
+    found: list[Case] = importlib.import_module(f"cases.{name.replace('/', '.')}").CASES
+    return found
+
+
+def run(name: str, case: Case, seed: int, options: argparse.Namespace) -> None:
+    """One fine-tuning in a process of its own, so that its memory is its own; nothing to do where its result is kept."""
+    if str(seed) in results(name).get(case.name, {}):
         return
+    folder = options.out / case.name.replace(" ", "_") / f"seed-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
-    data = {
-        "train": str(options.data / case.data),
-        "train_rows": case.train_rows,
-        "seed": seed,
-        **case.settings.get("data", {}),
-    }
+    own = case.settings.get("data", {})
+    data = {"train": str(options.data / case.data), "train_rows": case.train_rows, "seed": seed, **own}
     spec = {**case.settings, "data": data, "out": str(folder), "seed": seed}
     file = folder.with_suffix(".yaml")
     file.write_text(json.dumps(spec), encoding="utf-8")  # JSON is YAML
     with folder.with_suffix(".log").open("w") as log:
         done = subprocess.run([sys.executable, "-m", "jishi", "finetune", str(file)], stdout=log, stderr=log)
+    if done.returncode == 0:
+        keep(name, case, seed, folder)
     print(f"{case.name}, seed {seed}: {'done' if done.returncode == 0 else f'failed, see {log.name}'}", flush=True)
 
 
-def place(case: Case, seed: int, out: Path) -> Path:
-    return out / case.name.replace(" ", "_") / f"seed-{seed}"
+def results(name: str) -> dict[str, dict[str, Any]]:
+    """What is kept of a task's runs: case → seed → figures."""
+    file = RESULTS / f"{name}.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
-def figures(folder: Path) -> dict[str, Any]:
-    """`run.json` and `evaluation.json` of a complete run, else nothing."""
-    status = json.loads((folder / "run.json").read_text()) if (folder / "run.json").is_file() else {}
-    if status.get("status") != "complete":
-        return {}
-    return {**status, "evaluation": json.loads((folder / "evaluation.json").read_text())}
+def keep(name: str, case: Case, seed: int, folder: Path) -> None:
+    """Figures of a complete run, with the machine and the day: no row of the data."""
+    status = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    evaluation = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
+    kept = results(name)
+    kept.setdefault(case.name, {})[str(seed)] = {
+        "metric": evaluation["metric"],
+        "rows": evaluation["rows"],
+        "scores": values(evaluation["scores"]),
+        "rivals": {rival: values(entry["scores"]) for rival, entry in evaluation["rivals"].items()},
+        "baseline": evaluation["baseline"],
+        "ece": evaluation["calibration"].get("ece"),
+        "resources": status["resources"],
+        "machine": machine(),
+        "date": time.strftime("%Y-%m-%d"),
+    }
+    file = RESULTS / f"{name}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(kept, ensure_ascii=False, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def table(cases: list[Case], options: argparse.Namespace, language: str) -> str:
-    """Markdown: the deciding metric of model and baseline, what was trained, seconds and memory."""
-    lines = [
-        f"| {HEADERS[language]} |",
-        "|---|---|---:|---:|---:|---:|---:|---:|---:|",
-    ]
-    for case in cases:
-        found = [run for seed in range(options.seeds) if (run := figures(place(case, seed, options.out)))]
-        if found:
-            lines.append(line(case, found))
-    return "\n".join(lines)
+def values(scores: dict[str, Any]) -> dict[str, float]:
+    return {metric: entry["value"] for metric, entry in scores.items()}
 
 
-def line(case: Case, found: list[dict[str, Any]]) -> str:
-    evaluations = [run["evaluation"] for run in found]
-    metric, rival = evaluations[0]["metric"], evaluations[0]["baseline"]
-    ours = [evaluation["scores"][metric]["value"] for evaluation in evaluations]
-    theirs = [evaluation["rivals"][rival]["scores"][metric]["value"] for evaluation in evaluations]
-    errors = [evaluation["calibration"]["ece"] for evaluation in evaluations if evaluation["calibration"]]
-    resources = [run["resources"] for run in found]
+def machine() -> str:
+    """The processor, and the numbers of matrix products it has."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
+    model = next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine()
+    )
+    flags = next((line for line in lines if line.startswith("flags")), "")
+    return ", ".join([model, *(name for name in ("amx_bf16", "avx512_bf16") if name in flags)][:2])
+
+
+def tables(found: dict[str, list[Case]], language: str) -> str:
+    """Markdown: a heading and a table for every task that has results."""
+    parts = []
+    for name, chosen in found.items():
+        kept = results(name)
+        lines = [line(case, list(kept[case.name].values())) for case in chosen if case.name in kept]
+        if lines:
+            title = name.split("/")[-1].replace("_", "-")
+            head = f"| {HEADERS[language]} |\n|---|---|" + "---:|" * 8
+            runs = [run for case in chosen for run in kept.get(case.name, {}).values()]
+            stamp = "; ".join(sorted({run["machine"] for run in runs})) + f" · {max(run['date'] for run in runs)}"
+            parts.append("\n".join([f"### {title}\n", head, *lines, f"\n{stamp}\n"]))
+    return "\n".join(parts)
+
+
+def line(case: Case, runs: list[dict[str, Any]]) -> str:
+    metric, rival = runs[0]["metric"], runs[0]["baseline"]
+    resources = [run["resources"] for run in runs]
+    errors = [run["ece"] for run in runs if run["ece"] is not None]
     cells = [
-        case.name, metric, spread(ours), f"{spread(theirs)} ({rival})",
+        case.name, metric, spread([run["scores"][metric] for run in runs]),
+        spread([run["rivals"]["untuned"][metric] for run in runs]),
+        f"{spread([run['rivals'][rival][metric] for run in runs])} ({rival})",
         f"{resources[0]['trainable_parameters']:,} of {resources[0]['parameters']:,}",
         f"{statistics.median(entry['training_seconds'] for entry in resources):.0f}",
         f"{max(entry['peak_memory'] for entry in resources) / 2**30:.2f} GiB",
         f"{statistics.mean(errors):.3f}" if errors else "–",
-        str(len(found)),
+        str(len(runs)),
     ]  # fmt: skip
     return f"| {' | '.join(cells)} |"
 
 
-def spread(values: list[float]) -> str:
+def spread(found: list[float]) -> str:
     """Mean ± sample standard deviation."""
-    return f"{statistics.mean(values):.3f}" + (f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else "")
+    return f"{statistics.mean(found):.3f}" + (f" ± {statistics.stdev(found):.3f}" if len(found) > 1 else "")
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ class Points(Task):
         outputs = self.forward(model, batch)
         return Loss(((outputs[:, 0] - batch["labels"]) ** 2).mean(), outputs)
 
-    def decode(self, outputs: Any, features: Sequence[Features]) -> list[Prediction]:
+    def decode(self, outputs: Any, features: Sequence[Features], processor: Any) -> list[Prediction]:
         return [{"value": float(output[0])} for output in outputs]
 
     def score(self, predictions: Sequence[Prediction], rows: Sequence[Row]) -> dict[str, float]:

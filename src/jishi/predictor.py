@@ -13,13 +13,12 @@ import io
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, zip_longest
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import Any, Self
 
 import numpy
 import torch
-from torch.nn.utils.rnn import pad_sequence
 
 from jishi.core import bundle, registry
 from jishi.core.contracts import Features, Modality, Prediction, Row, Task
@@ -28,6 +27,7 @@ from jishi.models import inference
 
 TOLERANCE = 1e-4  # largest difference of an output (relative above 1) that is still the same answer
 PROBES = 64
+AT_ONCE = 1024  # rows encoded and answered at a time: enough to find some of like length
 POOL = 1000  # about as many rows are looked at to choose the probes from
 PICTURE_BYTES = 32 * 1024  # a picture larger than this is recorded as its thumbnail
 PICTURE_SIDE = 160
@@ -76,7 +76,13 @@ class Predictor:
 
     def predict(self, raw_rows: Iterable[Any]) -> list[Prediction]:
         """The predictions of raw rows, in their order. Raises RowError for a row that is not fit for the task."""
-        return self.answer([self.encode(raw) for raw in raw_rows])
+        return list(self.stream(raw_rows))
+
+    def stream(self, raw_rows: Iterable[Any]) -> Iterator[Prediction]:
+        """As `predict`, some rows at a time: neither their features nor what the model said of them is kept."""
+        rows = iter(raw_rows)
+        while some := [self.encode(raw) for raw in islice(rows, AT_ONCE)]:
+            yield from self.answer(some)
 
     def outputs(self, rows: Iterable[Any]) -> list[torch.Tensor]:
         """What the model says before decoding: one tensor a row, (K,) or (T, K), fp32 on the CPU."""
@@ -155,7 +161,7 @@ class Predictor:
     def _decode(self, outputs: Sequence[torch.Tensor], features: Sequence[Features]) -> list[Prediction]:
         if not features:
             return []
-        predictions = self.task.decode(pad_sequence(list(outputs), batch_first=True), features)
+        predictions = self.task.decode(outputs, features, self.processor)
         cut = [{"truncated": True} if row.get("truncated") else {} for row in features]
         return [{**prediction, **mark} for prediction, mark in zip(predictions, cut, strict=True)]
 

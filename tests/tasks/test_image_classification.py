@@ -92,7 +92,7 @@ def test_eight_pictures_can_be_learnt_by_heart():
         loss.backward()
         optimizer.step()
     assert losses[-1] < losses[0] / 10
-    answers = task.decode(task.forward(model, batch), [{}] * 8)
+    answers = task.decode(task.forward(model, batch), [{}] * 8, None)
     assert task.score(answers, ROWS)["accuracy"] == 1
     assert task.details(answers, ROWS)["confusion"]["matrix"] == [[4, 0], [0, 4]]
     assert task.calibrate(task.forward(model, batch), ROWS).temperature < 1

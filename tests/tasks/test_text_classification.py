@@ -125,7 +125,7 @@ def test_loss_is_cross_entropy_and_skips_rows_of_unknown_labels():
 
 def test_decode_gives_the_calibrated_probability_of_every_label():
     task = TextClassification(problem="single", labels=("x", "y"), temperature=2.0)
-    (answer,) = task.decode(torch.tensor([[2.0, 0.0]]), [{}])
+    (answer,) = task.decode(torch.tensor([[2.0, 0.0]]), [{}], None)
     assert answer["label"] == "x"
     assert answer["score"] == pytest.approx(1 / (1 + math.exp(-1)))
     assert sum(answer["scores"].values()) == pytest.approx(1)
@@ -133,7 +133,7 @@ def test_decode_gives_the_calibrated_probability_of_every_label():
 
 def test_multi_label_gives_every_label_above_the_threshold():
     task = TextClassification(problem="multi", labels=("x", "y", "z"), threshold=0.6)
-    (answer,) = task.decode([torch.tensor([3.0, 0.1, -1.0])], [{}])
+    (answer,) = task.decode([torch.tensor([3.0, 0.1, -1.0])], [{}], None)
     assert answer["labels"] == ["x"]
     rows = [{"label": ["x", "y"]}, {"label": []}]
     predictions = [answer, {"labels": [], "scores": {}}]
@@ -145,7 +145,7 @@ def test_regression_answers_in_the_unit_of_the_data():
     rows = parsed([{"text": "a", "label": 10.0}, {"text": "b", "label": 30.0}])
     task = TextClassification().initialize(rows, BASE)
     assert task.encode(rows[1], tokenizer("a b"))["labels"] == 1.0
-    predictions = task.decode(torch.tensor([[-1.0], [1.0]]), [{}, {}])
+    predictions = task.decode(torch.tensor([[-1.0], [1.0]]), [{}, {}], None)
     assert [answer["value"] for answer in predictions] == [10.0, 30.0]
     assert task.score(predictions, rows)["pearson"] == pytest.approx(1)
     assert task.credit({"value": 20.0}, rows[1]) == pytest.approx(math.exp(-1))
@@ -156,7 +156,7 @@ def test_calibration_changes_confidence_and_no_answer():
     outputs = [torch.tensor([4.0, 0.0])] * 4
     rows = [{"label": "x"}] * 3 + [{"label": "y"}]
     fitted = task.calibrate(outputs * 5000, rows * 5000)  # so many that the prior weighs nothing
-    before, after = task.decode(outputs, [{}] * 4), fitted.decode(outputs, [{}] * 4)
+    before, after = task.decode(outputs, [{}] * 4, None), fitted.decode(outputs, [{}] * 4, None)
     assert [p["label"] for p in before] == [p["label"] for p in after]
     assert after[0]["score"] == pytest.approx(0.75, abs=1e-3)  # right three times in four
 
@@ -183,7 +183,7 @@ def test_eight_rows_can_be_learnt_by_heart(labels, problem):
         loss.backward()
         optimizer.step()
     assert losses[-1] < losses[0] / 10
-    predictions = task.decode(task.forward(model, batch), [{}] * 8)
+    predictions = task.decode(task.forward(model, batch), [{}] * 8, None)
     assert task.score(predictions, rows)[task.metric] > 0.99
 
 

@@ -96,7 +96,7 @@ def test_what_is_taught_is_what_is_answered():
     row = {"text": "Ann went to New York.", "spans": [span(0, 3), span(12, 20, "LOC")]}
     features = task.encode(row, processor)
     assert features["labels"].tolist() == [-100, 3, 0, 0, 1, 2, 0, -100]
-    (answer,) = task.decode([certain(features, task)], [features])
+    (answer,) = task.decode([certain(features, task)], [features], None)
     sure = math.exp(9) / (math.exp(9) + 4)
     assert [entity["score"] for entity in answer["entities"]] == pytest.approx([sure, sure])
     assert [{k: v for k, v in entity.items() if k != "score"} for entity in answer["entities"]] == [
@@ -163,7 +163,7 @@ def test_eight_rows_can_be_learnt_by_heart():
         loss.backward()
         optimizer.step()
     assert losses[-1] < losses[0] / 10
-    assert task.score(task.decode(task.forward(model, batch), features), rows)["f1"] == 1
+    assert task.score(task.decode(task.forward(model, batch), features, None), rows)["f1"] == 1
 
 
 def test_the_dictionary_takes_the_longest_match_and_drops_what_is_mostly_no_name():
@@ -199,5 +199,5 @@ def test_real_entities_survive_encoding_and_decoding(name):
     task = TASK.initialize(rows, Base("tiny", "text", max_length=4096))
     processor = tokenizer("the of 的", max_length=4096)
     features = [task.encode(row, processor) for row in rows]
-    answers = task.decode([certain(row, task) for row in features], features)
+    answers = task.decode([certain(row, task) for row in features], features, None)
     assert task.score(answers, rows)["f1"] > 0.999

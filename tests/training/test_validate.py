@@ -58,7 +58,7 @@ def test_the_model_is_left_in_the_mode_it_was_in(training):
 
 def test_the_mode_comes_back_even_where_it_fails():
     class Failing(Points):
-        def decode(self, outputs, features):
+        def decode(self, outputs, features, processor):
             raise ValueError("no")
 
     model = Sum().train()

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     import torch
 
 Row = Mapping[str, Any]  # one example, canonical: the keys are the task's `columns` and `targets`
-Features = dict[str, Any]  # one encoded row: lists or arrays; "length" is its cost in tokens (1 where rows are equal)
+Features = dict[str, Any]  # one encoded row: lists or arrays; "length" is its cost in tokens (1 where rows are equal),
+# "windows" its parts where a model reads it in several
 Batch = dict[str, Any]  # collated tensors, keyed as the model's forward names them, targets under "labels"
 Prediction = dict[str, Any]  # one answer, plain JSON
 
@@ -137,14 +138,15 @@ class Task(Objective):
     """An objective that can also answer and be scored. References are canonical rows."""
 
     metric: ClassVar[str]  # the key of `score` that decides (best checkpoint, paired test, gate), higher is better
+    generates: ClassVar[bool] = False  # answers are made step by step: validation then judges by the loss
 
     @abstractmethod
     def forward(self, model: Any, batch: Batch) -> Any:
-        """Outputs as one tensor with B rows (logits)."""
+        """What the model says of each of the B rows: one tensor (B, …), or B tensors where their sizes differ."""
 
     @abstractmethod
-    def decode(self, outputs: Any, features: Sequence[Features]) -> list[Prediction]:
-        """One prediction a row from outputs (B, …)."""
+    def decode(self, outputs: Sequence[Any], features: Sequence[Features], processor: Any) -> list[Prediction]:
+        """One prediction a row from its output, as `forward` gave it."""
 
     def calibrate(self, outputs: Sequence[Any], rows: Sequence[Row]) -> Self:  # noqa: ARG002
         """This task with its confidences fitted on held-out rows (temperature scaling, arXiv:1706.04599)."""

@@ -171,11 +171,7 @@ def start(wanted: FinetuneSpec, folder: Path, rows: Path | None = None, store: S
         raise DataError("data.nothing-held-out", path=wanted.data.train)
     model = load.model(wanted.model, task.head(), base, processor)
     head = heads.head_modules(model)
-    features = [task.encode(row, processor) for row in held_out]
-    untuned = [
-        task.decode(output[None], [feature])[0]
-        for output, feature in zip(outputs(task, model, features, processor), features, strict=True)
-    ]
+    untuned = Predictor(model, task, processor, {}).predict(held_out)
     loop = Loop(
         wanted.adapt.apply(model, task), task, processor, wanted.train,
         train=data.train, validation=data.validation, head=head,

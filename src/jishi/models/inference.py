@@ -13,7 +13,7 @@ BATCH_ROWS = 64
 def outputs(
     task: Task, model: Any, features: Sequence[Features], processor: Any, *, batch_tokens: int = 4096
 ) -> list[torch.Tensor]:
-    """One output tensor a row (K,) or (T, K), on the CPU in fp32. The answer of a row does not depend on its neighbours."""
+    """One output tensor a row, (K,) or (T, K), on the CPU in fp32. The answer of a row does not depend on its neighbours."""
     order = sorted(range(len(features)), key=lambda index: features[index]["length"])
     found: list[torch.Tensor] = [torch.empty(0)] * len(features)
     training = model.training
@@ -22,9 +22,12 @@ def outputs(
         with torch.inference_mode():
             for group in _groups(order, [features[index]["length"] for index in order], batch_tokens):
                 batch = to(task.collate([features[index] for index in group], processor), model.device)
-                answers = task.forward(model, batch).float().cpu()
+                answers = task.forward(model, batch)
+                padded = isinstance(answers, torch.Tensor) and answers.dim() > 2
+                if isinstance(answers, torch.Tensor):
+                    answers = answers.float().cpu()
                 for index, answer in zip(group, answers, strict=True):
-                    found[index] = answer[: features[index]["length"]] if answer.dim() > 1 else answer
+                    found[index] = answer[: features[index]["length"]] if padded else answer.float().cpu()
     finally:
         model.train(training)
     return found

@@ -90,7 +90,7 @@ class ImageClassification(Task):
     def loss(self, model: Any, batch: Batch) -> Loss:
         return _single.loss(self, self.forward(model, batch), batch["labels"])
 
-    def decode(self, outputs: Any, features: Sequence[Features]) -> list[Prediction]:  # noqa: ARG002
+    def decode(self, outputs: Sequence[Any], features: Sequence[Features], processor: Any) -> list[Prediction]:  # noqa: ARG002
         return _single.decode(self, matrix(outputs))
 
     def calibrate(self, outputs: Sequence[Any], rows: Sequence[Row]) -> Self:

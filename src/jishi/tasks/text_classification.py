@@ -111,7 +111,7 @@ class TextClassification(Task):
         loss: Loss = self._problem.loss(self, self.forward(model, batch), batch["labels"])
         return loss
 
-    def decode(self, outputs: Any, features: Sequence[Features]) -> list[Prediction]:  # noqa: ARG002
+    def decode(self, outputs: Sequence[Any], features: Sequence[Features], processor: Any) -> list[Prediction]:  # noqa: ARG002
         return self._problem.decode(self, matrix(outputs))
 
     def calibrate(self, outputs: Sequence[Any], rows: Sequence[Row]) -> Self:

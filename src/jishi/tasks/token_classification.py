@@ -95,7 +95,7 @@ class TokenClassification(Task):
         count = int((targets != tokens.IGNORED).sum())
         return Loss(total / max(count, 1), logits, count=count)
 
-    def decode(self, outputs: Any, features: Sequence[Features]) -> list[Prediction]:
+    def decode(self, outputs: Sequence[Any], features: Sequence[Features], processor: Any) -> list[Prediction]:  # noqa: ARG002
         """Entities with their text and score, which is the probability of their least sure unit."""
         return [
             {"entities": self._entities(array(row)[feature["firsts"]], feature)}

@@ -306,7 +306,8 @@ class Loop:
 
     def _judge(self, scores: Mapping[str, float]) -> bool:
         """Remember the score; True where it is the best so far."""
-        score = scores[self.objective.metric] if isinstance(self.objective, Task) else -scores["loss"]
+        metric = self.objective.metric if isinstance(self.objective, Task) else ""
+        score = scores.get(metric, -scores["loss"])
         if self.at.best is not None and score <= self.at.best:
             self.at.waited += 1
             return False

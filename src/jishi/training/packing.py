@@ -97,8 +97,10 @@ def packable(model: nn.Module, objective: Objective, batch: Batch) -> bool:
     return bool(largest > 0 and (found - plain).abs().max() <= CLOSE * largest)  # a head of zeros would prove nothing
 
 
-def _real(outputs: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Outputs (B, K), or those of the real tokens among (B, T, K)."""
+def _real(outputs: Any, mask: torch.Tensor) -> torch.Tensor:
+    """Outputs (B, K), those of the real tokens among (B, T, K), or those of rows of different sizes one after the other."""
+    if isinstance(outputs, list):
+        return torch.cat([output.flatten() for output in outputs])
     return outputs[mask.bool()] if outputs.shape[:2] == mask.shape else outputs
 
 

@@ -54,7 +54,7 @@ class States:
         `quick` is what a batch is asked in: the precision of the run, without padding.
         The file lies in `folder` without a name: the system takes it back when the process ends, however it ends.
         """
-        if not recordable(model, head, objective):
+        if not recordable(model, head, objective) or any("windows" in row for row in features):
             return None
         blocks = frozen_blocks(model, head)
         states = cls(blocks, [row["length"] for row in features])

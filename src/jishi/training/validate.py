@@ -17,8 +17,12 @@ BATCH_ROWS = 64
 def validate(
     objective: Objective, model: Any, processor: Any, features: Encoded, rows: Sequence[Row], *, seed: int
 ) -> dict[str, float]:
-    """`loss` (mean over targets) and, for a task, every metric of its `score`. Leaves the model in the mode it was in."""
+    """`loss` (mean over targets) and, for a task, every metric of its `score`. Leaves the model in the mode it was in.
+
+    A task that generates is judged by the loss alone.
+    """
     training = model.training
+    answers = isinstance(objective, Task) and not objective.generates
     model.eval()
     total = targets = 0.0
     predictions: list[Prediction] = [{}] * len(features)
@@ -32,12 +36,12 @@ def validate(
                 loss = objective.loss(model, to(objective.collate(batch_features, processor), model.device))
                 total += float(loss.value) * loss.weight(len(group))
                 targets += loss.weight(len(group))
-                if isinstance(objective, Task):
-                    for index, prediction in zip(
-                        group, objective.decode(loss.outputs.float().cpu(), batch_features), strict=True
-                    ):
+                if isinstance(objective, Task) and answers:
+                    outputs = [output.float().cpu() for output in loss.outputs]
+                    found = objective.decode(outputs, batch_features, processor)
+                    for index, prediction in zip(group, found, strict=True):
                         predictions[index] = prediction
     finally:
         model.train(training)
     scores = {"loss": total / max(targets, 1)}
-    return {**scores, **objective.score(predictions, rows)} if isinstance(objective, Task) else scores
+    return {**scores, **objective.score(predictions, rows)} if isinstance(objective, Task) and answers else scores

@@ -1,0 +1,19 @@
+"""One row of the quality table: a data set, how much of it, and a spec."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+LAST_ONLY = 10**6  # steps between validations: beyond the end, so that the last weights are taken, not chosen
+PROBE = {"epochs": 0, "fit_head": "before"}  # a linear probe
+
+
+@dataclass(frozen=True)
+class Case:
+    """`settings` is a spec without its data and seed; `settings["data"]` adds to what the data set's folder says."""
+
+    name: str
+    data: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    train_rows: int | None = None
+    seeds: int = 3
