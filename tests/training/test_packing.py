@@ -11,8 +11,8 @@ from jishi.adaptation.lora import LoRA
 from jishi.core.contracts import Loss
 from jishi.models import heads
 from jishi.tasks.text_classification import TextClassification
-from jishi.training.loop import Loop
 from jishi.training import packing
+from jishi.training.loop import Loop
 from jishi.training.packing import Layout, attend, filled, packable, packed
 from jishi.training.spec import TrainSpec
 from points import run

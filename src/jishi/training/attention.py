@@ -1,4 +1,4 @@
-"""Attention over packed rows: rows of like length stand in one block, and forward and backward are computed for few, large blocks.
+"""Attention over packed rows: rows of like length stand in one block, and few, large blocks are computed, forward and backward.
 
 What torch offers on a CPU computes each length alone and is slow on the way back. Here the weights are kept, so the way back is
 four products and a softmax; that costs rows · heads · length² numbers, which is why longer rows than `LONGEST` are left to torch.
@@ -32,9 +32,9 @@ class Block:
 
 @dataclass(frozen=True)
 class Blocks:
-    """How N tokens of H heads lie in blocks: `inside` (M,) takes them there, `outside` (tokens · H,) back.
+    """How the tokens of H heads lie in blocks: `inside` (M,) takes them there, `outside` (tokens · H,) back.
 
-    M is the number of places in all blocks. Tokens that belong to no row (`tokens` beyond the sum of the lengths) attend to nothing: zero.
+    M is the number of places in all blocks.
     """
 
     each: Sequence[Block]
