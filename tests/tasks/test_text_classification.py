@@ -107,7 +107,7 @@ def test_the_baseline_of_pairs_sees_how_far_they_overlap():
     assert rival.name == "tf-idf, overlap + logistic regression"
     right = [answer["label"] == row["label"] for answer, row in zip(rival.predict(rows[80:]), rows[80:], strict=True)]
     assert sum(right) >= 36  # of 40; no word alone tells anything
-    marks = [{"text": "！", "text_pair": "？", "label": label} for label in "aab"]
+    marks = [{"text": "!", "text_pair": "?", "label": label} for label in "aab"]
     assert TextClassification(problem="single").baseline(marks).name == "majority"
 
 
