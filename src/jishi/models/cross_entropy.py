@@ -27,7 +27,7 @@ def cross_entropy(model: Any, inputs: Batch, places: torch.Tensor, targets: torc
 
     Where the logits would be many, the states (N, D) that the output layer reads stand in their place.
     """
-    layer = _whole(model).get_output_embeddings()
+    layer = whole(model).get_output_embeddings()
     if type(layer) is not nn.Linear or len(targets) <= _step(layer.weight):  # a wrapped one does more
         return _plain(model, inputs, places, targets)
     if layer not in _last:
@@ -58,14 +58,14 @@ def logits_at(model: Any, inputs: Batch, places: torch.Tensor) -> torch.Tensor:
         output.last_hidden_state = output.last_hidden_state[places][None]
         return output
 
-    hook = _whole(model).base_model.register_forward_hook(gather)
+    hook = whole(model).base_model.register_forward_hook(gather)
     try:
         return model(**inputs).logits[0]
     finally:
         hook.remove()
 
 
-def _whole(model: Any) -> Any:
+def whole(model: Any) -> Any:
     """The transformers model, also where an adaptation has wrapped it."""
     from transformers import PreTrainedModel
 
