@@ -101,7 +101,7 @@ def measured(options: argparse.Namespace) -> list[list[float]]:
     steps: Iterator[Any] = (
         training.with_trainer(setup, contender)
         if contender in training.CONTENDERS[1:]
-        else training.with_jishi(setup, contender == ADVISED)
+        else training.with_jishi(setup, head_first=contender == ADVISED)
     )
     seconds, rows, times = 0.0, 0, []
     for step in steps:

@@ -74,6 +74,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--only", nargs="*", default=[""])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--processor", action="store_true", help="the processor's seconds, where other work goes on")
     parser.add_argument("--run", nargs=2, metavar=("CASE", "CONTENDER"), help=argparse.SUPPRESS)
     parser.add_argument("--models", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -83,6 +84,7 @@ def ask(name: str, contender: str, models: str, options: argparse.Namespace) -> 
     """One measurement, in a process of its own."""
     command = [
         sys.executable, __file__, "--run", name, contender, "--models", models, "--data", str(options.data),
+        *["--processor"][: options.processor],
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
@@ -138,7 +140,8 @@ def measured(options: argparse.Namespace) -> dict[str, float]:
     setup = prepared(case, options)
     flops = flops_per_token(setup)
     rows = tokens = slots = seconds = 0.0
-    steps = with_jishi(setup) if contender == JISHI else with_trainer(setup, contender)
+    clock = time.process_time if options.processor else time.perf_counter
+    steps = with_jishi(setup, clock) if contender == JISHI else with_trainer(setup, contender, clock)
     for number, step in enumerate(steps):
         if number or case.whole:
             rows, tokens, slots, seconds = rows + step[0], tokens + step[1], slots + step[2], seconds + step[3]
@@ -234,7 +237,9 @@ def flops_per_token(setup: Setup) -> float:
     return counted(lambda: setup.objective.loss(model, batch).value.backward()) / features[middle]["length"]
 
 
-def with_jishi(setup: Setup, head_first: bool = False) -> Iterator[tuple[float, float, float, float]]:
+def with_jishi(
+    setup: Setup, now: Callable[[], float] = time.perf_counter, *, head_first: bool = False
+) -> Iterator[tuple[float, float, float, float]]:
     """(rows, real tokens, tokens computed, seconds) of each step; rates and decay are those of the Trainer as it comes."""
     from jishi.training.batching import padding_share
     from jishi.training.loop import Loop
@@ -248,25 +253,27 @@ def with_jishi(setup: Setup, head_first: bool = False) -> Iterator[tuple[float, 
         weight_decay=0.0, fit_head="before" if head_first else None,
     )  # fmt: skip
     with tempfile.TemporaryDirectory(dir=setup.folder) as folder:
-        clock = time.perf_counter()
+        last = now()
         loop = Loop(
             model, setup.objective, setup.processor, spec, train=setup.rows, validation=None, head=head, learning_rate=rate,
             folder=Path(folder), seed=setup.case.seed,
         )  # fmt: skip
         for event in loop.events():
             if event.kind == "step":
-                now = time.perf_counter()
+                seconds = now() - last
                 tokens = event.values["tokens"]
                 waste = padding_share(loop._windows(0)[0], loop.features.lengths)
                 slots = filled(int(tokens)) if loop.update.packs else tokens / (1 - waste)
-                yield event.values["rows"], tokens, slots, now - clock
+                yield event.values["rows"], tokens, slots, seconds
                 done += event.values["rows"]
                 if done % len(setup.rows) == 0:
                     setup.judge(model)
-                clock = time.perf_counter()
+                last = now()
 
 
-def with_trainer(setup: Setup, contender: str) -> Iterator[tuple[float, float, float, float]]:
+def with_trainer(
+    setup: Setup, contender: str, now: Callable[[], float] = time.perf_counter
+) -> Iterator[tuple[float, float, float, float]]:
     """The same, of transformers' Trainer; its batches come from its own collators, as a user's would."""
     from transformers import (
         DataCollatorForLanguageModeling,
@@ -293,16 +300,15 @@ def with_trainer(setup: Setup, contender: str) -> Iterator[tuple[float, float, f
         return batch
 
     class Clock(TrainerCallback):  # type: ignore[misc]
-        last = time.perf_counter()
+        last = now()
 
         def on_step_end(self, *_: Any, **__: Any) -> None:
-            now = time.perf_counter()
-            told.append((*seen[len(told)], now - self.last))
-            self.last = now
+            told.append((*seen[len(told)], now() - self.last))
+            self.last = now()
 
         def on_epoch_end(self, *_: Any, **__: Any) -> None:
             setup.judge(model)
-            self.last = time.perf_counter()
+            self.last = now()
 
     model, _ = setup.model()
     with tempfile.TemporaryDirectory(dir=setup.folder) as folder:
