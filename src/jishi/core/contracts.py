@@ -44,6 +44,7 @@ class Base:
     modality: str  # "text", "image": the modality the processor reads
     pooling: str = "cls"  # how a sentence vector is made: "cls", "mean", "max"
     prefix: str = ""  # what the base expects before a sentence ("query: " for e5)
+    passage_prefix: str = ""  # and before a text that is searched ("passage: ")
     max_length: int = 512  # positions it can read, in tokens
     fresh: bool = False  # its weights are random: a design to be trained from scratch
 
@@ -52,7 +53,7 @@ class Base:
 class Head:
     """The new head an objective asks for: transformers' class suffix and the config keys to set."""
 
-    architecture: str  # "ForSequenceClassification", "ForTokenClassification", "ForMaskedLM", "ForImageClassification"
+    architecture: str  # "ForSequenceClassification", "ForTokenClassification", "ForMaskedLM", …; "" the bare model
     config: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -104,6 +105,9 @@ class Objective(ABC):
 
     columns: ClassVar[Mapping[str, str]]  # input column → modality; "text?" marks an optional one
     targets: ClassVar[tuple[tuple[str, ...], ...]] = ((),)
+    joint: ClassVar[bool] = (
+        False  # a row's loss hangs on the others: `loss` is `compare` of what `represent` says of each
+    )
 
     @abstractmethod
     def parse(self, raw: Mapping[str, Any], *, training: bool = True) -> Row:
@@ -133,6 +137,14 @@ class Objective(ABC):
     def loss(self, model: Any, batch: Batch) -> Loss:
         """The mean loss of a batch, with the weight of one row independent of the padding."""
 
+    def represent(self, model: Any, batch: Batch) -> Sequence[torch.Tensor]:
+        """Where the loss is joint: what each of the B rows is compared by; training asks for it piece by piece."""
+        raise NotImplementedError
+
+    def compare(self, represented: Sequence[torch.Tensor], batches: Sequence[Batch]) -> Loss:
+        """Where the loss is joint: the loss of the rows of all batches of a step, which is theirs together."""
+        raise NotImplementedError
+
 
 class Task(Objective):
     """An objective that can also answer and be scored. References are canonical rows."""
@@ -147,6 +159,15 @@ class Task(Objective):
     @abstractmethod
     def decode(self, outputs: Sequence[Any], features: Sequence[Features], processor: Any) -> list[Prediction]:
         """One prediction a row from its output, as `forward` gave it."""
+
+    def relate(
+        self,
+        predictions: Sequence[Prediction],
+        outputs: Sequence[Any],  # noqa: ARG002
+        rows: Sequence[Row],  # noqa: ARG002
+    ) -> list[Prediction]:
+        """The predictions of held-out rows with what only all of them together tell (places in a ranking), to be scored."""
+        return list(predictions)
 
     def calibrate(self, outputs: Sequence[Any], rows: Sequence[Row]) -> Self:  # noqa: ARG002
         """This task with its confidences fitted on held-out rows (temperature scaling, arXiv:1706.04599)."""

@@ -171,7 +171,7 @@ def start(wanted: FinetuneSpec, folder: Path, rows: Path | None = None, store: S
         raise DataError("data.nothing-held-out", path=wanted.data.train)
     model = load.model(wanted.model, task.head(), base, processor)
     head = heads.head_modules(model)
-    untuned = Predictor(model, task, processor, {}).predict(held_out)
+    untuned = Predictor(model, task, processor, {}).examine(held_out)
     loop = Loop(
         wanted.adapt.apply(model, task), task, processor, wanted.train,
         train=data.train, validation=data.validation, head=head,

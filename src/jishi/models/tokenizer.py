@@ -15,7 +15,7 @@ CHARACTERS = 6_000  # rarer ones become [UNK], so that the model learns what an 
 def texts(rows: Iterable[Row]) -> Iterator[str]:
     """Every text that canonical rows hold."""
     for row in rows:
-        for column in ("text", "text_pair"):
+        for column in ("text", "text_pair", "query", "passage", "negative"):
             if isinstance(row.get(column), str):
                 yield row[column]
 
