@@ -30,7 +30,7 @@ def cross_entropy(
     Where the logits would be many, the states (N, D) that the output layer reads stand in their place. With `smoothing`
     that share of each target is spread evenly over the vocabulary (arXiv:1512.00567).
     """
-    layer = _whole(model).get_output_embeddings()
+    layer = whole(model).get_output_embeddings()
     if type(layer) is not nn.Linear or len(targets) <= _step(layer.weight):  # a wrapped one does more
         return _plain(model, inputs, places, targets, smoothing)
     if layer not in _last:
@@ -64,8 +64,8 @@ def logits_at(model: Any, inputs: Batch, places: torch.Tensor) -> torch.Tensor:
         output.last_hidden_state = output.last_hidden_state[places][None]
         return output
 
-    whole = _whole(model)
-    last = whole.get_decoder() if whole.config.is_encoder_decoder else whole.base_model
+    inner = whole(model)
+    last = inner.get_decoder() if inner.config.is_encoder_decoder else inner.base_model
     hook = last.register_forward_hook(gather)
     try:
         return model(**inputs).logits[0]
@@ -73,7 +73,7 @@ def logits_at(model: Any, inputs: Batch, places: torch.Tensor) -> torch.Tensor:
         hook.remove()
 
 
-def _whole(model: Any) -> Any:
+def whole(model: Any) -> Any:
     """The transformers model, also where an adaptation has wrapped it."""
     from transformers import PreTrainedModel
 
