@@ -19,8 +19,9 @@ TEXTS = [
 ]  # fmt: skip
 NAMES = ["王芳", "李雷", "Anna", "上海", "北京", "Berlin", "张伟", "Paris"]
 PARALLEL = [
-    ("今天天气很好。", "The weather is fine today."), ("我喜欢喝茶。", "I like to drink tea."), ("他住在北京。", "He lives in Beijing."),
-    ("这本书多少钱？", "How much is this book?"), ("猫在桌子下面。", "The cat is under the table."), ("我们明天见。", "See you tomorrow."),
+    ("今天天气很好。", "The weather is fine today."), ("我喜欢喝茶。", "I like to drink tea."),
+    ("他住在北京。", "He lives in Beijing."), ("这本书多少钱？", "How much is this book?"),
+    ("猫在桌子下面。", "The cat is under the table."), ("我们明天见。", "See you tomorrow."),
     ("她会说三种语言。", "She speaks three languages."), ("请关上门。", "Close the door, please."),
 ]  # fmt: skip
 WRITES = ModelSpec("transformer-encoder-decoder", size="nano", dropout=0.0)
@@ -54,7 +55,8 @@ ROWS: Mapping[str, list[dict[str, Any]]] = {
     "image-classification": [{"image": picture(i), "label": "b" if i % 2 else "a"} for i in range(8)],
     "translation": [{"source": chinese, "target": english} for chinese, english in PARALLEL],
     "summarization": [
-        {"document": f"{english} {TEXTS[i]}。", "summary": english.rstrip(".?")} for i, (_, english) in enumerate(PARALLEL)
+        {"document": f"{english} {TEXTS[i]}。", "summary": english.rstrip(".?")}
+        for i, (_, english) in enumerate(PARALLEL)
     ],
     "masked-lm": [{"text": text} for text in TEXTS],
     "causal-lm": [{"text": text} for text in TEXTS],

@@ -15,7 +15,9 @@ AT_ONCE = 256
 Make = Callable[[Sequence[Row]], Rival]
 
 
-def strongest(makers: Sequence[Make], rows: Sequence[Row], score: Callable[[list[Prediction], Sequence[Row]], float]) -> Rival:
+def strongest(
+    makers: Sequence[Make], rows: Sequence[Row], score: Callable[[list[Prediction], Sequence[Row]], float]
+) -> Rival:
     """Of several rivals the one that does best on training rows set aside, fitted on all of them; of few rows the first."""
     order = numpy.random.default_rng(0).permutation(len(rows)).tolist()
     tried = [rows[index] for index in order[: min(TRIED, len(rows) // 5)]]
@@ -47,9 +49,9 @@ class Nearest:
         return cls(column, [row[target] for row in rows], vectors, known)
 
     def predict(self, rows: Sequence[Row]) -> list[Prediction]:
-        found: list[int] = []
-        for start in range(0, len(rows), AT_ONCE):
-            asked = self.vectors.transform([row[self.column] for row in rows[start : start + AT_ONCE]])
+        texts, found = [row[self.column] for row in rows], list[int]()
+        for start in range(0, len(texts), AT_ONCE):
+            asked = self.vectors.transform(texts[start : start + AT_ONCE])
             found += numpy.asarray((asked @ self.known.T).argmax(1)).ravel().tolist()
         return [{"text": self.written[index]} for index in found]
 

@@ -83,14 +83,12 @@ def _target(processor: Any, text: str) -> list[int]:
     return list(processor(text_target=text, verbose=False)["input_ids"])
 
 
-def collate(task: Writer, features: Sequence[Features], processor: Any) -> Batch:
-    """ "input_ids", "attention_mask" (B, T), and "labels" (B, U); rows without labels come with their "ends"."""
+def collate(features: Sequence[Features], processor: Any) -> Batch:
+    """ "input_ids", "attention_mask" (B, T), and "labels" (B, U) where all rows have some."""
     batch = tokens.pad([{**row, "length": len(row["input_ids"])} for row in features], processor)
     batch.pop("token_type_ids", None)
     if all("labels" in row for row in features):
         batch["labels"] = tokens.stack([row["labels"] for row in features], tokens.IGNORED)
-    else:
-        batch["ends"] = Ends.of(processor, task.decoding.stop)
     return batch
 
 
@@ -111,9 +109,11 @@ def loss(task: Writer, model: Any, batch: Batch) -> Loss:
 
 
 def forward(task: Writer, model: Any, batch: Batch) -> list[torch.Tensor]:
-    """What is written for each row: (N, 3), see `models.generate`."""
+    """What is written for each row, up to the end token: (N, 3), see `models.generate`. Stop strings cut it in `decode`."""
     asked = {name: batch[name] for name in ("input_ids", "attention_mask")}
-    return generate(model, asked, task.decoding, batch["ends"])
+    end = model.config.eos_token_id
+    ends = Ends(None, frozenset(end if isinstance(end, list) else [end]))
+    return generate(model, asked, task.decoding, ends)
 
 
 def decode(task: Writer, outputs: Sequence[Any], processor: Any) -> list[Prediction]:

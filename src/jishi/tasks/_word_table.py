@@ -24,8 +24,9 @@ class WordTable:
 
     @classmethod
     def of(cls, rows: Sequence[Row], column: str, target: str) -> "WordTable":
-        joiner = "" if spaceless("".join(row[target] for row in rows[:1000])) else " "
-        return cls(column, _table([(words(row[column]), words(row[target])) for row in rows]), joiner)
+        pairs = [(words(row[column]), words(row[target])) for row in rows]
+        joiner = "" if spaceless("".join(word for _, wanted in pairs[:1000] for word in wanted)) else " "
+        return cls(column, _table(pairs), joiner)
 
     def predict(self, rows: Sequence[Row]) -> list[Prediction]:
         return [{"text": self._text(row[self.column])} for row in rows]

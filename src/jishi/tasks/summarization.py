@@ -21,7 +21,7 @@ NAMES = (
 
 @dataclass(frozen=True)
 class Summarization(Task):
-    """Rows: {"document", "summary"}. For encoder-decoders; from nothing it takes many thousands of rows to beat the first words."""
+    """Rows: {"document", "summary"}. For encoder-decoders; from nothing, a few thousand rows do not beat the first words."""
 
     columns = {"document": "text"}
     targets = (("summary",),)
@@ -65,7 +65,7 @@ class Summarization(Task):
         return _seq2seq.encode(self, row["document"], row.get("summary"), processor)
 
     def collate(self, features: Sequence[Features], processor: Any) -> Batch:
-        return _seq2seq.collate(self, features, processor)
+        return _seq2seq.collate(features, processor)
 
     def loss(self, model: Any, batch: Batch) -> Loss:
         return _seq2seq.loss(self, model, batch)

@@ -16,7 +16,7 @@ NAMES = (("source", "target"), ("text", "translation"))
 
 @dataclass(frozen=True)
 class Translation(Task):
-    """Rows: {"source", "target"}. For encoder-decoders: transformer-encoder-decoder from nothing, or a T5, Marian or BART folder."""
+    """Rows: {"source", "target"}. For encoder-decoders: transformer-encoder-decoder from nothing, or a T5 or Marian folder."""
 
     columns = {"source": "text"}
     targets = (("target",),)
@@ -60,7 +60,7 @@ class Translation(Task):
         return _seq2seq.encode(self, row["source"], row.get("target"), processor)
 
     def collate(self, features: Sequence[Features], processor: Any) -> Batch:
-        return _seq2seq.collate(self, features, processor)
+        return _seq2seq.collate(features, processor)
 
     def loss(self, model: Any, batch: Batch) -> Loss:
         return _seq2seq.loss(self, model, batch)
