@@ -105,6 +105,7 @@ class Objective(ABC):
     columns: ClassVar[Mapping[str, str]]  # input column → modality; "text?" marks an optional one
     targets: ClassVar[tuple[tuple[str, ...], ...]] = ((),)
     windows: ClassVar[bool] = False  # a text longer than the model reads is read in several parts, not cut off
+    aliases: ClassVar[tuple[Mapping[str, str], ...]] = ()  # sets of column → the name other data give it
 
     @abstractmethod
     def parse(self, raw: Mapping[str, Any], *, training: bool = True) -> Row:
