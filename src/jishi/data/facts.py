@@ -23,7 +23,9 @@ def build(
 ) -> dict[str, Any]:
     """The report of the parts, tokens aside; `accepted` and `owners` tell what is known of each row and where it went."""
     chosen = {part: owners == PARTS.index(part) for part in tables}
-    inputs, wholes, strata, empty = (accepted.column(name) for name in ("inputs", "wholes", "strata", "empty"))
+    names = ("inputs", "wholes", "strata", "empty", "copied")
+    inputs, wholes, strata, empty, copied = map(accepted.column, names)
+    writes = getattr(objective, "generates", False)
     marks = {part: Marks(inputs[rows], wholes[rows]) for part, rows in chosen.items()}
     labels = {part: _label_counts(accepted, strata[rows]) for part, rows in chosen.items()}
     texts = _text_columns(tables, objective)
@@ -31,8 +33,13 @@ def build(
         "rows": {part: table.num_rows for part, table in tables.items()},
         "labels": labels,
         "missing_in_train": sorted({label for counts in labels.values() for label in counts} - labels["train"].keys()),
+        "missing_in_part": {
+            part: lacking for part, found in labels.items() if (lacking := sorted(labels["train"].keys() - found))
+        },
+        "optional": _optional(tables, objective),
         "characters": {part: summary(_characters(table)) for part, table in texts.items()},
         "empty": {part: int(empty[rows].sum()) for part, rows in chosen.items()},
+        "copied": {part: int(copied[rows].sum()) for part, rows in chosen.items()} if writes else {},
         "duplicates": _shown(duplicates.find(marks), texts),
         "conflicts": _shown(duplicates.conflicts(marks), texts),
         "near_duplicates": _shown(near_duplicates.find(_compared(texts, marks, seed)), texts) if texts else None,
@@ -52,6 +59,13 @@ def _label_counts(accepted: Accepted, strata: numpy.ndarray) -> dict[str, int]:
     for labels, number in accepted.names.items():
         counts.update(dict.fromkeys(labels, int(rows[number])))
     return {label: count for label, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])) if count}
+
+
+def _optional(tables: Mapping[str, pyarrow.Table], objective: Objective) -> dict[str, dict[str, int]]:
+    """Column → part → rows that have it, for every optional column that some rows have."""
+    names = [name for name, modality in objective.columns.items() if modality.endswith("?")]
+    held = [name for name in names if name in tables["train"].column_names]
+    return {name: {part: len(table[name]) - table[name].null_count for part, table in tables.items()} for name in held}
 
 
 def _text_columns(tables: Mapping[str, pyarrow.Table], objective: Objective) -> dict[str, pyarrow.Table]:

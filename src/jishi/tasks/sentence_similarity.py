@@ -26,10 +26,17 @@ ALIKE, SIDES = (
 @dataclass(frozen=True)
 class SentenceSimilarity(Task):
     """Rows: {"text", "text_pair", "score"}, {"query", "passage", "negative"?} or {"text", "text_pair"} that belong together,
-    or {"text"} alone with loss=simcse. Answers: the cosine of a pair, the vector of a single text."""
+    or {"text"} alone with criterion=simcse. Answers: the cosine of a pair, the vector of a single text."""
 
     columns = {"text": "text?", "text_pair": "text?", "query": "text?", "passage": "text?", "negative": "text?"}
     targets = (("score",), ())
+    aliases = (
+        {"text": "text_a", "text_pair": "text_b"},
+        {"text": "sentence1", "text_pair": "sentence2"},
+        {"text": "question1", "text_pair": "question2"},
+        {"query": "anchor", "passage": "positive"},
+        {"query": "question", "passage": "answer"},
+    )
 
     criterion: Literal["auto", "cosine", "cosent", "contrastive", "simcse", "triplet"] = option(
         "auto",
