@@ -139,13 +139,15 @@ class Objective(ABC):
     def loss(self, model: Any, batch: Batch) -> Loss:
         """The mean loss of a batch, with the weight of one row independent of the padding."""
 
+
+class Joint(Protocol):
+    """What an objective has beside its own where it is `joint`."""
+
     def represent(self, model: Any, batch: Batch) -> Sequence[torch.Tensor]:
-        """Where the loss is joint: what each of the B rows is compared by; training asks for it piece by piece."""
-        raise NotImplementedError
+        """What each of the B rows is compared by; training asks for it piece by piece."""
 
     def compare(self, represented: Sequence[torch.Tensor], batches: Sequence[Batch]) -> Loss:
-        """Where the loss is joint: the loss of the rows of all batches of a step, which is theirs together."""
-        raise NotImplementedError
+        """The loss of the rows of all batches of a step, which is theirs together."""
 
 
 class Task(Objective):

@@ -90,6 +90,11 @@ class SentenceSimilarity(Task):
         return self.criterion in LOSSES and LOSSES[self.criterion].joint
 
     @property
+    def _twice(self) -> bool:
+        """Whether single texts are learnt from."""
+        return self.criterion in LOSSES and LOSSES[self.criterion].twice
+
+    @property
     def _needs(self) -> str:
         return LOSSES[self.criterion].needs if self.criterion in LOSSES else ""
 
@@ -103,7 +108,7 @@ class SentenceSimilarity(Task):
             raise RowError("tasks.sides-mixed", given=", ".join(given))
         first, second = SIDES if set(given) & set(SIDES) else ALIKE
         alone = not training and len(given) == 1 and given[0] != ALIKE[1]
-        if len({first, second} & set(given)) == 1 and not alone and not (given == ["text"] and self._needs == "text"):
+        if len({first, second} & set(given)) == 1 and not alone and not (given == [ALIKE[0]] and self._twice):
             missing = second if first in given else first
             raise RowError("tasks.one-side", given=", ".join(given), missing=missing)
         return {**found, "score": _score(raw["score"]) if raw.get("score") is not None else None}
@@ -175,7 +180,7 @@ class SentenceSimilarity(Task):
     def represent(self, model: Any, batch: Batch) -> Sequence[torch.Tensor]:
         """The vectors of each row's texts; where dropout makes the difference, its first text once more."""
         found: list[torch.Tensor] = self.forward(model, batch)
-        if not LOSSES[self.criterion].twice:
+        if not self._twice:
             return found
         again = self.forward(model, batch) if model.training else found
         return [torch.cat([row, other[:1]]) for row, other in zip(found, again, strict=True)]
