@@ -55,6 +55,7 @@ class Intake:
         self._spool = spool
         self._inputs = columns.inputs(objective)
         self._first_bad: tuple[str, RowError] | None = None
+        self._labelled = hasattr(objective, "labels")
         self._binary = [column for column in self._inputs if column.modality.binary]
 
     def read(self, places: Places) -> None:
@@ -85,8 +86,9 @@ class Intake:
         try:
             if isinstance(raw, RowError):
                 raise raw
-            row = self._parse(raw, path.parent)
-            found = content.describe(row, self._inputs)
+            row = dict(self._parse(raw, path.parent))
+            mended = row.pop("mended", None)
+            found = content.describe(row, self._inputs, labelled=self._labelled)
             if found.size > self._spec.max_row_bytes:
                 raise RowError("data.row-too-large", allowed=self._spec.max_row_bytes)
         except RowError as reason:
@@ -95,6 +97,7 @@ class Intake:
             self._first_bad = self._first_bad or (where, reason)
             self.ledger.refuse(where, reason)
             return False
+        self.ledger.mended.update([mended] if mended else [])
         self._spool.add(row, found.size)
         self.accepted.add(found, part)
         return True

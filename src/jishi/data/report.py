@@ -58,6 +58,8 @@ def _faults(report: Mapping[str, Any]) -> Iterator[Line]:
         yield text("data.empty"), _by_part(report["empty"])
     if report["missing_in_train"]:
         yield text("data.missing-in-train"), ", ".join(report["missing_in_train"])
+    for how, count in report["ledger"].get("mended", {}).items():
+        yield text(f"data.mended-{how}"), f"{count:,}"
     for refused in report["ledger"]["samples"][:REFUSED]:
         yield refused["where"], refused["reason"]
 

@@ -11,7 +11,12 @@ import torch
 import transformers
 from torch import nn
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
-from transformers.modeling_outputs import ImageClassifierOutput, SequenceClassifierOutput, TokenClassifierOutput
+from transformers.modeling_outputs import (
+    ImageClassifierOutput,
+    QuestionAnsweringModelOutput,
+    SequenceClassifierOutput,
+    TokenClassifierOutput,
+)
 
 POOLINGS = ("cls", "mean", "max")
 
@@ -77,6 +82,19 @@ class PooledForTokenClassification(Pooled):
     ) -> TokenClassifierOutput:
         states = _states(self.backbone, input_ids=input_ids, attention_mask=attention_mask, **inputs)
         return TokenClassifierOutput(logits=self.classifier(self.dropout(states)))
+
+
+class PooledForQuestionAnswering(Pooled):
+    """Logits (B, T) that an answer starts at each token, and that it ends there."""
+
+    pools = False
+
+    def forward(
+        self, input_ids: torch.Tensor | None = None, attention_mask: torch.Tensor | None = None, **inputs: Any
+    ) -> QuestionAnsweringModelOutput:
+        states = _states(self.backbone, input_ids=input_ids, attention_mask=attention_mask, **inputs)
+        starts, ends = self.classifier(self.dropout(states)).unbind(-1)
+        return QuestionAnsweringModelOutput(start_logits=starts, end_logits=ends)
 
 
 class PooledForImageClassification(Pooled):
@@ -147,7 +165,12 @@ def _states(backbone: nn.Module, **inputs: Any) -> torch.Tensor:
 
 HEADS: dict[str, type[Pooled]] = {
     kind.__name__.removeprefix("Pooled"): kind
-    for kind in (PooledForSequenceClassification, PooledForTokenClassification, PooledForImageClassification)
+    for kind in (
+        PooledForSequenceClassification,
+        PooledForTokenClassification,
+        PooledForQuestionAnswering,
+        PooledForImageClassification,
+    )
 }
 
 AutoConfig.register(PooledConfig.model_type, PooledConfig)

@@ -13,11 +13,11 @@ CHARACTERS = 6_000  # rarer ones become [UNK], so that the model learns what an 
 
 
 def texts(rows: Iterable[Row]) -> Iterator[str]:
-    """Every text that canonical rows hold."""
+    """Every text that canonical rows hold, the one to be written among them; a label is none."""
     for row in rows:
-        for column in ("text", "text_pair"):
-            if isinstance(row.get(column), str):
-                yield row[column]
+        for column, value in row.items():
+            if column != "label":
+                yield from (text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str))
 
 
 def train(name: str, rows: Iterable[Row] | None, max_length: int = 512) -> Any:
