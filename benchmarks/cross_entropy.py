@@ -47,7 +47,7 @@ def measured(name: str, precision: str, positions: int, vocabulary: int) -> tupl
     from torch.utils.checkpoint import checkpoint
 
     from jishi.lifecycle.finetune import resident_bytes
-    from jishi.objectives._cross_entropy import Total
+    from jishi.models.cross_entropy import Total
 
     torch.set_num_threads(1)
     torch.manual_seed(0)

@@ -3,8 +3,7 @@ import torch
 from transformers import BertConfig, BertLMHeadModel, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from jishi.core.contracts import Base
-from jishi.models import heads
-from jishi.objectives import _cross_entropy
+from jishi.models import cross_entropy, heads
 from jishi.objectives.causal_lm import CausalLM
 from jishi.training.loop import Loop
 from jishi.training.spec import TrainSpec
@@ -77,8 +76,8 @@ def test_rows_are_cut_at_the_length_of_the_base():
 
 @pytest.mark.parametrize("at_once", [2**23, 7 * 65])
 def test_a_run_packs_and_learns_with_all_logits_at_once_and_with_few(at_once, tmp_path, monkeypatch):
-    monkeypatch.setattr(_cross_entropy, "AT_ONCE", at_once)
-    monkeypatch.setattr(_cross_entropy, "POSITIONS", 1)
+    monkeypatch.setattr(cross_entropy, "AT_ONCE", at_once)
+    monkeypatch.setattr(cross_entropy, "POSITIONS", 1)
     rows = [{"text": text(1 + 3 * (row % 4))} for row in range(8)]
     loop = Loop(
         model(), CausalLM(max_length=32), PROCESSOR, TrainSpec(epochs=8, batch_size=8, precision="fp32", threads=1),

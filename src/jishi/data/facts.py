@@ -31,6 +31,10 @@ def build(
         "rows": {part: table.num_rows for part, table in tables.items()},
         "labels": labels,
         "missing_in_train": sorted({label for counts in labels.values() for label in counts} - labels["train"].keys()),
+        "missing_in_part": {
+            part: lacking for part, found in labels.items() if (lacking := sorted(labels["train"].keys() - found))
+        },
+        "optional": _optional(tables, objective),
         "characters": {part: summary(_characters(table)) for part, table in texts.items()},
         "empty": {part: int(empty[rows].sum()) for part, rows in chosen.items()},
         "duplicates": _shown(duplicates.find(marks), texts),
@@ -52,6 +56,13 @@ def _label_counts(accepted: Accepted, strata: numpy.ndarray) -> dict[str, int]:
     for labels, number in accepted.names.items():
         counts.update(dict.fromkeys(labels, int(rows[number])))
     return {label: count for label, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])) if count}
+
+
+def _optional(tables: Mapping[str, pyarrow.Table], objective: Objective) -> dict[str, dict[str, int]]:
+    """Column → part → rows that have it, for every optional column that some rows have."""
+    names = [name for name, modality in objective.columns.items() if modality.endswith("?")]
+    held = [name for name in names if name in tables["train"].column_names]
+    return {name: {part: len(table[name]) - table[name].null_count for part, table in tables.items()} for name in held}
 
 
 def _text_columns(tables: Mapping[str, pyarrow.Table], objective: Objective) -> dict[str, pyarrow.Table]:

@@ -21,6 +21,8 @@ def _sizes(report: Mapping[str, Any]) -> Iterator[Line]:
     ledger = report["ledger"]
     counts = {name: sum(ledger[name].values()) for name in ("accepted", "refused", "cut")}
     yield text("data.ledger"), text("data.ledger-counts", read=ledger["read"], **counts)
+    for name, counts in report["optional"].items():
+        yield text("data.optional", name=name), _by_part(counts)
     labels = report["labels"].get("train")
     if labels and len(labels) <= LABELS:
         yield text("data.labels"), ", ".join(f"{label} {count:,}" for label, count in labels.items())
@@ -38,8 +40,9 @@ def _lengths(report: Mapping[str, Any]) -> Iterator[Line]:
     if tokens := report["tokens"]:
         parts = tokens["parts"]
         yield text("data.tokens"), text("data.lengths", **parts["train"])
-        heading = text("data.truncated", limit=tokens["max_length"])
-        yield heading, _by_part({part: found["truncated"] for part, found in parts.items()}, ".1%")
+        beyond = "windows" if "windows" in parts["train"] else "truncated"
+        heading = text(f"data.{beyond}", limit=tokens["max_length"])
+        yield heading, _by_part({part: found[beyond] for part, found in parts.items()}, ".1%")
         yield text("data.unknown"), _by_part({part: found["unknown"] for part, found in parts.items()}, ".2%")
 
 
@@ -60,6 +63,9 @@ def _faults(report: Mapping[str, Any]) -> Iterator[Line]:
         yield text("data.missing-in-train"), ", ".join(report["missing_in_train"])
     for how, count in report["ledger"].get("mended", {}).items():
         yield text(f"data.mended-{how}"), f"{count:,}"
+    for part, labels in report["missing_in_part"].items():
+        more = f", … ({len(labels):,})" if len(labels) > LABELS else ""
+        yield f"{text('data.missing-in-part')} ({text(f'data.{part}')})", ", ".join(labels[:LABELS]) + more
     for refused in report["ledger"]["samples"][:REFUSED]:
         yield refused["where"], refused["reason"]
 

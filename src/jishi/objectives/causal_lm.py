@@ -9,7 +9,7 @@ from torch.nn import functional
 from jishi.core import registry
 from jishi.core.contracts import Base, Batch, Features, Head, Loss, Modality, Objective, Row, option
 from jishi.models import tokens
-from jishi.objectives._cross_entropy import cross_entropy
+from jishi.models.cross_entropy import cross_entropy
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from jishi.core import registry
 from jishi.core.contracts import Base, Batch, Features, Head, Loss, Modality, Objective, Row, option
 from jishi.core.errors import ModelError
 from jishi.models import tokens
-from jishi.objectives._cross_entropy import cross_entropy
+from jishi.models.cross_entropy import cross_entropy
 
 MASKED, RANDOM = (
     0.8,

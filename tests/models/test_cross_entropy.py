@@ -15,7 +15,7 @@ from transformers import (
     LlamaForCausalLM,
 )
 
-from jishi.objectives import _cross_entropy
+from jishi.models import cross_entropy
 from jishi.training.memory import bytes_kept
 from jishi.training.pace import counted
 
@@ -54,8 +54,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:Futu
 
 @pytest.fixture(autouse=True)
 def seven_at_a_time(monkeypatch):
-    monkeypatch.setattr(_cross_entropy, "AT_ONCE", 7 * 500)
-    monkeypatch.setattr(_cross_entropy, "POSITIONS", 1)
+    monkeypatch.setattr(cross_entropy, "AT_ONCE", 7 * 500)
+    monkeypatch.setattr(cross_entropy, "POSITIONS", 1)
 
 
 def made(model):
@@ -73,7 +73,7 @@ def torchs(net):
 
 def ours(net):
     net.zero_grad()
-    total, outputs = _cross_entropy.cross_entropy(net, {"input_ids": IDS}, PLACES, TARGETS)
+    total, outputs = cross_entropy.cross_entropy(net, {"input_ids": IDS}, PLACES, TARGETS)
     (total / len(TARGETS)).backward()
     return float(total.detach()) / len(TARGETS), gradients(net), outputs
 
@@ -111,10 +111,10 @@ def test_in_bf16_the_softmax_is_in_fp32(name):
 
 def test_no_logits_are_kept_and_no_product_is_made_twice(monkeypatch):
     net = made(MODELS["a transform and a bias"])
-    kept = bytes_kept(net, lambda: _cross_entropy.cross_entropy(net, {"input_ids": IDS}, PLACES, TARGETS))
+    kept = bytes_kept(net, lambda: cross_entropy.cross_entropy(net, {"input_ids": IDS}, PLACES, TARGETS))
     work = counted(lambda: ours(net))
-    monkeypatch.setattr(_cross_entropy, "AT_ONCE", 2**23)
-    before = bytes_kept(net, lambda: _cross_entropy.cross_entropy(net, {"input_ids": IDS}, PLACES, TARGETS))
+    monkeypatch.setattr(cross_entropy, "AT_ONCE", 2**23)
+    before = bytes_kept(net, lambda: cross_entropy.cross_entropy(net, {"input_ids": IDS}, PLACES, TARGETS))
     assert before - kept > 4 * 500 * len(TARGETS)
     assert counted(lambda: ours(net)) == work
 
@@ -135,5 +135,5 @@ def test_without_gradients_the_loss_is_the_same(guard):
     net = made(MODELS["tied"])
     expected, _ = torchs(net)
     with guard():
-        total, _ = _cross_entropy.cross_entropy(net, {"input_ids": IDS}, PLACES, TARGETS)
+        total, _ = cross_entropy.cross_entropy(net, {"input_ids": IDS}, PLACES, TARGETS)
     assert float(total) / len(TARGETS) == pytest.approx(expected, abs=1e-5)

@@ -1,0 +1,75 @@
+"""Write answers: greedy, drawn, or by beam search; decoders and encoder-decoders alike, many rows at a time."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from jishi.core.contracts import Batch
+from jishi.models import beams, choice
+from jishi.models.decoding import Decoding
+from jishi.models.ends import Ends, Pieces
+from jishi.models.steps import Steps
+
+
+@torch.inference_mode()
+def generate(model: Any, batch: Batch, decoding: Decoding, ends: Ends) -> list[torch.Tensor]:
+    """What is written after each prompt of a right-padded batch, (N, 3) a row.
+
+    The token; its log-probability under the model; the margin by which it was chosen: where that is small, rounding
+    may choose otherwise. The end token, where one was written, is the last.
+    """
+    decoding.check()
+    if decoding.method == "beam":
+        return beams.search(Steps(model, batch), decoding, ends)
+    rows: list[list[torch.Tensor]] = [[] for _ in batch["input_ids"]]
+    for alive, found in _walk(Steps(model, batch), decoding, ends):
+        for row, token in zip(alive, found, strict=True):
+            rows[row].append(token)
+    return [torch.stack(row) for row in rows]
+
+
+def stream(model: Any, batch: Batch, decoding: Decoding, ends: Ends) -> Iterator[str]:
+    """The answer to one prompt in pieces, as soon as each is certain; a beam search is certain at its end only."""
+    pieces = Pieces(ends)
+    if decoding.method == "beam":
+        pieces.ids = [int(token) for token in generate(model, batch, decoding, ends)[0][:, 0]]
+    else:
+        decoding.check()
+        with torch.inference_mode():
+            walk = _walk(Steps(model, batch), decoding, ends)
+        while (step := _next(walk)) is not None:
+            yield from filter(None, [pieces.add(int(step[0, 0]))])
+    yield from filter(None, [pieces.rest()])
+
+
+@torch.inference_mode()
+def _next(walk: Iterator[tuple[list[int], torch.Tensor]]) -> torch.Tensor | None:
+    """The next step of a walk; inference mode does not outlast it, since who reads the stream goes on in between."""
+    step = next(walk, None)
+    return None if step is None else step[1]
+
+
+def _walk(steps: Steps, decoding: Decoding, ends: Ends) -> Iterator[tuple[list[int], torch.Tensor]]:
+    """Step by step: the rows that are not complete yet, and what was chosen in each (R, 3). Complete rows cost nothing."""
+    alive = list(range(len(steps.prompts)))
+    keys = [choice.key(decoding.seed, prompt) for prompt in steps.prompts]
+    said, written = steps.said, [[] for _ in alive]
+    for step in range(decoding.max_new_tokens):
+        chosen = choice.choose(
+            steps.logits(), [said[row] for row in alive], [keys[row] for row in alive], step, decoding
+        )
+        yield alive, chosen
+        tokens = [int(token) for token in chosen[:, 0]]
+        for row, token in zip(alive, tokens, strict=True):
+            said[row].append(token)
+            written[row].append(token)
+        stay = [
+            place
+            for place, row in enumerate(alive)
+            if not ends.reached(written[row]) and len(written[row]) < steps.room[row]
+        ]
+        if not stay:
+            return
+        steps.follow(stay, [tokens[place] for place in stay])
+        alive = [alive[place] for place in stay]

@@ -1,0 +1,35 @@
+"""A small Transformer that reads a text and writes another (T5, arXiv:1910.10683; gated, arXiv:2002.05202): transformers' own."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from transformers import T5Config
+
+from jishi.core.contracts import Row
+from jishi.models import subwords
+from jishi.models.scratch._design import Design
+
+SIZES = {"nano": (64, 2, 2), "tiny": (128, 2, 2), "mini": (256, 3, 4), "small": (512, 4, 8)}  # D, layers a side, heads
+
+
+def _config(size: str, processor: Any) -> T5Config:
+    width, layers, heads = SIZES[size]
+    return T5Config(
+        vocab_size=len(processor),
+        d_model=width,
+        d_kv=width // heads,
+        d_ff=8 * width // 3 // 8 * 8,  # three matrices as large as the two of 4 · D
+        num_layers=layers,
+        num_heads=heads,
+        feed_forward_proj="gated-gelu",
+        pad_token_id=processor.pad_token_id,
+        eos_token_id=processor.eos_token_id,
+        decoder_start_token_id=processor.pad_token_id,
+    )
+
+
+def _processor(name: str, rows: Iterable[Row] | None) -> Any:
+    return subwords.learn(name, rows)
+
+
+DESIGN = Design("text", "cls", _config, _processor, learns=True)

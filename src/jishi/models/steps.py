@@ -1,0 +1,77 @@
+"""A model that writes, one token at a time: keys and values of what was read are kept, an encoder reads once.
+
+Rows may be dropped, doubled and reordered between steps; what a row is given does not depend on its neighbours.
+"""
+
+import inspect
+from typing import Any
+
+import torch
+
+from jishi.core.contracts import Batch
+from jishi.models.cross_entropy import whole
+
+ENDLESS = 2**31
+
+
+class Steps:
+    """The rows of a batch of prompts ("input_ids", "attention_mask", right-padded), each about to be gone on with.
+
+    A decoder goes on with its prompt; an encoder-decoder reads it and begins with its start token.
+    """
+
+    def __init__(self, model: Any, batch: Batch) -> None:
+        inner = whole(model)
+        self.model = model
+        self.takes = inspect.signature(inner.forward).parameters
+        self.fixed: dict[str, Any] = {}
+        self.cache: Any = None
+        ids, mask = batch["input_ids"], batch["attention_mask"]
+        self.prompts = [row[kept].tolist() for row, kept in zip(ids, mask.bool(), strict=True)]
+        if model.config.is_encoder_decoder:
+            states = inner.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
+            self.fixed = {"states": states, "attention_mask": mask}
+            self.ids = ids.new_full((len(ids), 1), model.config.decoder_start_token_id)
+            self.said = [row.tolist() for row in self.ids]
+            self.room = [ENDLESS] * len(ids)
+        else:
+            self.ids, self.mask = left(ids, mask)
+            self.positions = (self.mask.cumsum(1) - 1).clamp(min=0)
+            self.said = [list(row) for row in self.prompts]
+            read = getattr(model.config, "max_position_embeddings", None) or ENDLESS
+            self.room = [max(read - len(row) + 1, 1) for row in self.prompts]  # the last token written is never read
+
+    def logits(self) -> torch.Tensor:
+        """What may come next, (rows, V) in fp32."""
+        if self.fixed:
+            states, mask = self.fixed["states"], self.fixed["attention_mask"]
+            given = {"encoder_outputs": (states,), "attention_mask": mask, "decoder_input_ids": self.ids}
+        else:
+            more = {"position_ids": self.positions, "logits_to_keep": 1}
+            given = {"input_ids": self.ids, "attention_mask": self.mask}
+            given |= {name: value for name, value in more.items() if name in self.takes}
+        found = self.model(**given, past_key_values=self.cache, use_cache=True)
+        self.cache = found.past_key_values
+        return found.logits[:, -1].float()  # type: ignore[no-any-return]
+
+    def follow(self, rows: list[int], tokens: list[int]) -> None:
+        """Go on with these rows, each with the token written in it; a row may be named more than once, or not at all."""
+        if rows != list(range(len(self.ids))):
+            self._keep(torch.tensor(rows, device=self.ids.device))
+        self.ids = torch.tensor(tokens, device=self.ids.device)[:, None]
+        if not self.fixed:
+            self.mask = torch.cat([self.mask, self.mask.new_ones(len(tokens), 1)], 1)
+            self.positions = self.positions[:, -1:] + 1
+
+    def _keep(self, rows: torch.Tensor) -> None:
+        self.cache.batch_select_indices(rows)
+        if self.fixed:
+            self.fixed = {name: value[rows] for name, value in self.fixed.items()}
+        else:
+            self.mask, self.positions = self.mask[rows], self.positions[rows]
+
+
+def left(ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Right-padded rows (B, T) padded on the left instead, so that all end together."""
+    order = mask.long().argsort(dim=1, stable=True)  # padding first, tokens in their order
+    return ids.gather(1, order), mask.gather(1, order)
