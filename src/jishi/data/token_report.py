@@ -44,7 +44,7 @@ def _part(table: pyarrow.Table, names: list[str], processor: Any, limit: int, pr
     used = numpy.zeros(len(rows), dtype=numpy.int64)  # columns that hold a text
     unknown = 0
     for name in names:
-        texts = table[name].to_pylist() if name in table.column_names else []
+        texts = [_longest(value) for value in table[name].to_pylist()] if name in table.column_names else []
         places = [place for place, text in enumerate(texts) if text is not None]
         used[places] += 1
         for start in range(0, len(places), BATCH):
@@ -63,3 +63,8 @@ def _part(table: pyarrow.Table, names: list[str], processor: Any, limit: int, pr
         "truncated": float((lengths > limit).mean()),
         "unknown": unknown / max(words, 1),
     }
+
+
+def _longest(value: Any) -> str | None:
+    """The text of a row, or the longest of several that are read one at a time."""
+    return max(value, key=len) if isinstance(value, list) else value
