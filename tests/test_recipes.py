@@ -103,6 +103,15 @@ def test_the_title_classifier_as_it_stands_is_far_better_than_its_plain_rival(tm
     assert run.evaluation["scores"]["accuracy"]["value"] > rival["value"] + 0.3
 
 
+def test_the_grader_reads_two_columns_as_one_and_keeps_the_order_of_grades(tmp_path):
+    small = ["model=text-cnn", "train.max_steps=4", "train.precision=fp32"]
+    run = jishi.finetune("recipes/answer-grading.yaml", overrides=[*small, f"out={tmp_path / 'run'}"])
+    assert set(run.evaluation["scores"]) == {"quadratic_kappa", "mae", "accuracy", "macro_f1"}
+    assert run.evaluation["details"]["confusion"]["labels"] == ["wrong", "partly", "right"]
+    row = {"text": "月亮为什么会发光？\n月亮反射太阳的光。", "text_pair": "它反射太阳光。"}
+    assert list(jishi.predict(run.bundle, [row])[0]["scores"]) == ["wrong", "partly", "right"]
+
+
 def test_the_chooser_says_the_same_whatever_the_order(tmp_path):
     small = ["model=transformer-encoder", "train.max_steps=4", "train.precision=fp32"]
     run = jishi.finetune("recipes/multiple-choice.yaml", overrides=[*small, f"out={tmp_path / 'run'}"])

@@ -16,6 +16,7 @@ from jishi.metrics import classification, ordinal, temperature
 from jishi.tasks import _single
 
 METRIC = "quadratic_kappa"
+CLASSES = True  # whether a row is of one class
 label, target, gather, details = _single.label, _single.target, _single.gather, _single.details
 fit, commonest = _single.fit, _single.commonest
 
