@@ -65,6 +65,7 @@ def whole(data: str, model: Any, rows: int | None = None, columns: Any = None, t
 
 ZH = {"name": "e5-small", "vocabulary": "scripts"}
 GRADED = {"text": ["question", "reference_answers"], "text_pair": "student_answer"}
+NUMBER = {"problem": "regression"}
 SCRATCH = {"epochs": 30, "learning_rate": 1e-3, "batch_size": 16}
 
 CASES = [
@@ -85,6 +86,10 @@ CASES = [
     *(few("shopping_reviews_zh", ZH, rows, str(rows), "contrastive") for rows in (32, 128)),
     whole("sick", "minilm"),
     whole("ocnli_zh", ZH, 3000),
+    *(
+        whole(data, model, columns={"label": "score"}, task=NUMBER)
+        for data, model in (("stsb_en", "minilm"), ("stsb_zh", ZH))
+    ),
     whole("beetle_answer_grading", "minilm", columns=GRADED),
     whole("financial_phrasebank", "minilm"),
     whole("csl_category_zh", ZH, 3000, epochs=2),
