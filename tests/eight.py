@@ -58,6 +58,10 @@ ROWS: Mapping[str, list[dict[str, Any]]] = {
     "text-classification": [{"text": text, "label": "bad" if i % 2 else "good"} for i, text in enumerate(TEXTS)],
     "token-classification": [_entities(name) for name in NAMES],
     "question-answering": [_question(name) for name in NAMES],
+    "multiple-choice": [
+        {"question": f"{text}: {i}", "choices": ["好", "坏", "无法判断"][: 2 + i % 2], "answer": i % 2}
+        for i, text in enumerate(TEXTS)
+    ],
     "image-classification": [{"image": picture(i), "label": "b" if i % 2 else "a"} for i in range(8)],
     "translation": [{"source": chinese, "target": english} for chinese, english in PARALLEL],
     "summarization": [
