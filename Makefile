@@ -38,7 +38,7 @@ $(VENV)/demo.stamp: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing what the tests need into $(VENV) (a few minutes, once) …"
-	@$(PIP) -e '.[embedded,serve,ray,fast,eval,demo,dev]'
+	@$(PIP) -e '.[embedded,serve,ray,fast,eval,retrieval,demo,dev]'
 	@touch $(VENV)/demo.stamp $@
 
 $(BIN)/python:

@@ -19,7 +19,8 @@ def card(record: Mapping[str, Any]) -> str:
     objective = spec.plugin(Objective, Document(given, "task"))
     scores = {name: score for name, score in (record.get("scores") or {}).items() if isinstance(score, Mapping)}
     decisive = getattr(objective, "metric", "")
-    columns = [column for column, modality in objective.columns.items() if not modality.endswith("?")]
+    required = [column for column, modality in objective.columns.items() if not modality.endswith("?")]
+    columns = required or list(objective.columns)[:1]
     base = str((record.get("model") or {}).get("base") or "scratch")
     raw = _raw(objective, columns)
     return (
