@@ -203,7 +203,7 @@ def test_the_loss_is_that_of_any_of_the_answers_worked_out_by_hand():
 
 def test_many_windows_are_answered_some_at_a_time_and_learnt_from_some_at_once(monkeypatch):
     processor = tokenizer("who a b c d")
-    task = replace(TASK, max_length=16, overlap=4)
+    task = replace(TASK, max_length=16, stride=8)
     text = " ".join(numpy.random.default_rng(2).choice(list("abcd"), 100))
     row = {"question": "who", "context": text, "answers": [answer(text[120:123], 120)]}
     features = task.encode(row, processor)
@@ -233,7 +233,7 @@ def test_an_answer_beyond_the_first_window_can_be_learnt():
     for place in range(4, 44, 5):
         text = [*rng.choice(words, place), "key", *rng.choice(words, 45 - place)]
         rows.append({"question": "who", "context": " ".join(text), "answers": [answer("key", 2 * place)]})
-    task = replace(TASK.initialize(rows, BASE), max_length=16, overlap=6)
+    task = replace(TASK.initialize(rows, BASE), max_length=16, stride=6)
     model = question_answerer(len(processor)).eval()
     features = [task.encode(row, processor) for row in rows]
     batch = task.collate(features, processor)

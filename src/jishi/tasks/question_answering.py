@@ -36,8 +36,11 @@ class QuestionAnswering(Task):
         "一次读取的词元数（含问题）；更长的文本分窗口读取。为空则取 384 或基座模型的上限。",
         aliases=("max_seq_length",),
     )
-    overlap: Annotated[int, Field(ge=0)] = option(
-        128, "Tokens that neighbouring windows share.", "相邻窗口重叠的词元数。"
+    stride: Annotated[int, Field(ge=1)] | None = option(
+        None,
+        "Tokens from the beginning of one window to that of the next; empty: three quarters of a window.",
+        "相邻窗口起点之间的词元数；为空则为窗口的四分之三。",
+        aliases=("doc_stride",),
     )
     max_answer_length: Annotated[int, Field(ge=1)] | None = option(
         None,
@@ -87,7 +90,7 @@ class QuestionAnswering(Task):
     def encode(self, row: Row, processor: Any) -> Features:
         """As `passages.encode`; "text" the passage, "labels" (2 A): the first and last unit of each answer."""
         features = passages.encode(
-            processor, row["question"], row["context"], max_length=self.max_length or WINDOW, overlap=self.overlap
+            processor, row["question"], row["context"], max_length=self.max_length or WINDOW, stride=self.stride
         )
         features["text"] = row["context"]
         features["length"] = sum(passages.width(features, span) for span in features["windows"][:LEARNT])
