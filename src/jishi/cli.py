@@ -108,7 +108,7 @@ def predict(
     bundle: str,
     inputs: Annotated[
         list[str] | None,
-        typer.Argument(help="Texts, pictures, or rows as JSON objects. 文本、图片，或 JSON 对象表示的行。"),
+        typer.Argument(help="Texts, pictures, or rows as JSON objects. 文本、图片，或 JSON 对象形式的行。"),
     ] = None,
     file: Annotated[str | None, typer.Option(help="A file of rows (any format prepare reads). 数据文件。")] = None,
     as_json: Json = False,
@@ -205,21 +205,21 @@ def main() -> None:
     app()
 
 
+def _row(word: str) -> Any:
+    """A row of several columns written as a JSON object, or the bare value of the first column."""
+    try:
+        found = json.loads(word)
+    except ValueError:
+        return word
+    return found if isinstance(found, dict) else word
+
+
 def _split(words: list[str] | None) -> tuple[str | None, list[str]]:
     """The main value (first word without `=`), and the overrides."""
     words = words or []
     if words and "=" not in words[0]:
         return words[0], words[1:]
     return None, words
-
-
-def _row(word: str) -> Any:
-    """A word that is a JSON object is a row with its columns; any other is the value of the first column."""
-    try:
-        found = json.loads(word) if word.lstrip().startswith("{") else None
-    except ValueError:
-        found = None
-    return found if isinstance(found, dict) else word
 
 
 def _resuming(words: list[str]) -> str:

@@ -264,4 +264,4 @@ def test_the_plain_rival_gives_the_sentence_most_like_the_question_or_nothing():
 
 def test_units_that_hold_an_answer():
     units = [(0, 3), (4, 7), (8, 11)]
-    assert _answers.within([answer("met Bob", 4), answer("nn", 1)], units) == [(0, 0), (1, 2)]
+    assert _answers.located([answer("met Bob", 4), answer("nn", 1)], units) == [(0, 0), (1, 2)]

@@ -23,6 +23,7 @@ class Content(NamedTuple):
     labels: tuple[str, ...]  # sorted, each once; a text to be written or found is none
     single: bool  # whether a target is one label, not a set or sequence of them
     empty: bool  # no input column holds anything
+    copied: bool  # a target is the text of an input
 
 
 def describe(row: Row, columns: Sequence[Column], *, labelled: bool = True) -> Content:
@@ -51,6 +52,7 @@ def describe(row: Row, columns: Sequence[Column], *, labelled: bool = True) -> C
         labels=tuple(sorted(set(_labels(targets)))) if labelled else (),
         single=labelled and any(isinstance(value, str) for value in targets.values()),
         empty=not any(value.strip() for value in inputs),
+        copied=any(value.encode() in inputs for value in targets.values() if isinstance(value, str)),
     )
 
 

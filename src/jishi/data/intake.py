@@ -27,6 +27,7 @@ class Accepted:
     parts: array = field(default_factory=lambda: array("b"))  # the part a row was given in, a place in PARTS
     strata: array = field(default_factory=lambda: array("q"))  # a place in `names`
     empty: array = field(default_factory=lambda: array("b"))
+    copied: array = field(default_factory=lambda: array("b"))
     names: dict[tuple[str, ...], int] = field(default_factory=dict)  # the labels of a row → stratum
     firsts: list[str] = field(default_factory=list)  # stratum → where its first row stands
     single: bool = False  # whether a row has one label
@@ -39,6 +40,7 @@ class Accepted:
         if len(self.firsts) < len(self.names):
             self.firsts.append(where)
         self.empty.append(found.empty)
+        self.copied.append(found.copied)
         self.single = self.single or found.single
 
     def column(self, name: str) -> numpy.ndarray:

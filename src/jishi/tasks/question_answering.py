@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Annotated, Any, Self
 
 import numpy
@@ -95,7 +96,7 @@ class QuestionAnswering(Task):
         features["text"] = row["context"]
         features["length"] = sum(passages.width(features, span) for span in features["windows"][:LEARNT])
         if row.get("answers") is not None:
-            found = _answers.within(row["answers"], script.units(row["context"]))
+            found = _answers.located(row["answers"], script.units(row["context"]))
             features["labels"] = numpy.asarray(found, dtype=numpy.int32).reshape(-1)
         return features
 
@@ -216,8 +217,12 @@ def _targets(features: Features, span: Sequence[int]) -> list[tuple[int, int]]:
 
 def _judge(prediction: Prediction, row: Row) -> tuple[float, float]:
     """Exact match and F1 of one answer."""
-    chinese, wanted = script.spaceless(row["context"]), [answer["text"] for answer in row["answers"]]
-    given = prediction["answer"]
+    return _scored(tuple(answer["text"] for answer in row["answers"]), prediction["answer"], row["context"])
+
+
+@lru_cache(maxsize=2**16)  # a confidence interval asks a thousand times
+def _scored(wanted: tuple[str, ...], given: str, text: str) -> tuple[float, float]:
+    chinese = script.spaceless(text)
     return answers.exact(wanted, given, chinese=chinese), answers.f1(wanted, given, chinese=chinese)
 
 
