@@ -8,8 +8,10 @@ import torch
 
 from jishi.core.contracts import Base
 from jishi.core.errors import DataError, RowError
+from jishi.models import passages
+from jishi.models.inference import outputs
 from jishi.tasks import _answers, _extracts, _sentences
-from jishi.tasks.question_answering import QuestionAnswering
+from jishi.tasks.question_answering import AT_ONCE, QuestionAnswering
 from tiny import question_answerer, tokenizer
 
 BASE = Base("tiny", "text", max_length=64)
@@ -223,6 +225,35 @@ def test_many_windows_are_answered_some_at_a_time_and_learnt_from_some_at_once(m
         (parts,) = task.forward(model, batch)
     torch.testing.assert_close(parts, whole, rtol=0, atol=1e-5)
     assert whole.shape == (101, 2)
+
+
+def test_a_text_of_200_kb_is_read_whole_a_few_windows_at_a_time():
+    processor = tokenizer("who a b key")
+    model = question_answerer(len(processor)).eval()
+    seen = []
+    model.register_forward_pre_hook(lambda _, __, given: seen.append(given["input_ids"].numel()), with_kwargs=True)
+    task = replace(TASK, max_length=64, max_answer_length=3)
+    text = "a b " * 49_999 + "key"
+    features = task.encode({"question": "who", "context": text}, processor)
+    (output,) = outputs(task, model, [features], processor)
+    assert len(text) > 199_000 and len(output) == 1 + 99_999
+    assert max(seen) <= AT_ONCE and sum(seen) >= 99_999
+    assert (output > passages.NEVER).all()  # every word has been read
+    output = output.clone()
+    output[-1] = 0
+    assert task.decode([output], [features], processor)[0]["start"] == len(text) - 3
+    with pytest.raises(RowError, match="1000000|1,000,000"):
+        parse("a" * 1_000_001, answers=[])
+
+
+def test_a_text_of_unknown_words_only_is_answered_with_a_part_of_it():
+    processor = tokenizer("who")
+    task = replace(TASK, max_length=32, max_answer_length=3)
+    features = task.encode({"question": "who", "context": "不 認識 😀 xyz"}, processor)
+    assert features["unknown"] > 0.6
+    (output,) = outputs(task, question_answerer(len(processor)), [features], processor)
+    (found,) = task.decode([output], [features], processor)
+    assert found["answer"] and found["answer"] == "不 認識 😀 xyz"[found["start"] : found["end"]]
 
 
 def test_an_answer_beyond_the_first_window_can_be_learnt():

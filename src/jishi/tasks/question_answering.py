@@ -19,7 +19,7 @@ from jishi.tasks._outputs import array
 
 WINDOW = 384  # tokens, where the base reads more
 LEARNT = 8  # windows of a row that are learnt from at once: those with an answer, and others drawn anew each epoch
-AT_ONCE = 2**15  # padded tokens that are answered at once
+AT_ONCE = 2**13  # padded tokens that are answered at once
 COVERED = 0.99  # of the training answers are no longer than what is answered
 
 
