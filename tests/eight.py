@@ -21,7 +21,8 @@ NAMES = ["王芳", "李雷", "Anna", "上海", "北京", "Berlin", "张伟", "Pa
 DESIGNS = {
     "text": ModelSpec("transformer-encoder", size="nano", dropout=0.0),
     "image": ModelSpec("resnet", size="nano"),
-    "causal-lm": ModelSpec("transformer-decoder", size="nano"),  # an objective that needs a model of its own
+    "causal-lm": ModelSpec("transformer-decoder", size="nano"),  # objectives that need a model of their own
+    "text-generation": ModelSpec("transformer-decoder", size="nano"),
 }
 
 
@@ -46,6 +47,7 @@ ROWS: Mapping[str, list[dict[str, Any]]] = {
     "image-classification": [{"image": picture(i), "label": "b" if i % 2 else "a"} for i in range(8)],
     "masked-lm": [{"text": text} for text in TEXTS],
     "causal-lm": [{"text": text} for text in TEXTS],
+    "text-generation": [{"prompt": text, "answer": name} for text, name in zip(TEXTS, NAMES, strict=True)],
 }
 
 

@@ -27,6 +27,7 @@ from jishi.models import inference
 
 TOLERANCE = 1e-4  # largest difference of an output (relative above 1) that is still the same answer
 PROBES = 64
+WRITTEN = 16  # probes of a task that writes its answers
 AT_ONCE = 1024  # rows encoded and answered at a time: enough to find some of like length
 POOL = 1000  # about as many rows are looked at to choose the probes from
 PICTURE_BYTES = 32 * 1024  # a picture larger than this is recorded as its thumbnail
@@ -84,6 +85,23 @@ class Predictor:
         while some := [self.encode(raw) for raw in islice(rows, AT_ONCE)]:
             yield from self.answer(some)
 
+    def examine(self, rows: Sequence[Row]) -> list[Prediction]:
+        """The predictions of held-out rows, to be scored.
+
+        Where a task writes its answers, each prediction also says how well the model foresaw the reference: "nats", the
+        negative log-probability of its "targets" together.
+        """
+        predictions = self.predict(rows)
+        if not self.task.generates:
+            return predictions
+        return [{**one, **self._foreseen(row)} for one, row in zip(predictions, rows, strict=True)]
+
+    def generate_stream(self, raw: Any) -> Iterator[str]:
+        """The answer of a task that writes, in pieces of whole characters, each as soon as it is certain."""
+        features = self.encode(raw)
+        with self._lock:
+            yield from self.task.stream(self.model, features, self.processor)
+
     def outputs(self, rows: Iterable[Any]) -> list[torch.Tensor]:
         """What the model says before decoding: one tensor a row, (K,) or (T, K), fp32 on the CPU."""
         return self._forward([self.encode(row) for row in rows])
@@ -94,8 +112,13 @@ class Predictor:
         "row" is the inputs as JSON. A row whose decision hangs on less than the tolerance is left out: another machine
         might round it the other way.
         """
-        pool = [rows[index] for index in range(0, len(rows), max(1, len(rows) // POOL))]
-        plain = [self.to_json(row) for row in choose(pool, self.predict(pool), count, seed)]
+        if self.task.generates:  # to write is dear, and of texts none is of another kind than the rest
+            count = min(count, WRITTEN)
+            chosen: Sequence[Row] = [rows[index] for index in range(0, len(rows), max(1, len(rows) // count))][:count]
+        else:
+            pool = [rows[index] for index in range(0, len(rows), max(1, len(rows) // POOL))]
+            chosen = choose(pool, self.predict(pool), count, seed)
+        plain = [self.to_json(row) for row in chosen]
         features = [self.encode(self.from_json(row)) for row in plain]
         outputs = self._forward(features)
         predictions = self._decode(outputs, features)
@@ -157,6 +180,14 @@ class Predictor:
     def _forward(self, features: Sequence[Features]) -> list[torch.Tensor]:
         with self._lock:
             return inference.outputs(self.task, self.model, features, self.processor)
+
+    def _foreseen(self, row: Row) -> dict[str, float]:
+        features = self.encode(row)
+        with self._lock, torch.inference_mode():
+            batch = inference.to(self.task.collate([features], self.processor), self.model.device)
+            loss = self.task.loss(self.model, batch)
+        targets = loss.weight(1)
+        return {"nats": float(loss.value) * targets, "targets": float(targets)}
 
     def _decode(self, outputs: Sequence[torch.Tensor], features: Sequence[Features]) -> list[Prediction]:
         if not features:

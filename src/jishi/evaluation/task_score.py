@@ -52,7 +52,7 @@ class TaskScore(Evaluator):
         task = task or predictor.task
         rows = list(rows)
         _check(task, rows)
-        answers = list(predictor.predict(rows) if predictions is None else predictions)
+        answers = list(predictor.examine(rows) if predictions is None else predictions)
         systems = {"": answers, **{name: list(given) for name, given in (rivals or {}).items()}}
         for name, given in systems.items():
             if len(given) != len(rows):
