@@ -23,6 +23,7 @@ import torch
 from jishi.core import bundle, registry
 from jishi.core.contracts import Features, Modality, Prediction, Row, Task
 from jishi.core.errors import BundleError, RowError, did_you_mean
+from jishi.data.columns import canonical
 from jishi.models import inference
 
 TOLERANCE = 1e-4  # largest difference of an output (relative above 1) that is still the same answer
@@ -67,7 +68,7 @@ class Predictor:
 
     def encode(self, raw: Any) -> Features:
         """One raw row as features: a mapping of columns, or a bare value for the first one. Raises RowError."""
-        row = raw if isinstance(raw, Mapping) else {next(iter(self.task.columns)): raw}
+        row = self._named(raw)
         with self._lock:
             return self.task.encode(self.task.parse(row, training=False), self.processor)
 
@@ -163,7 +164,7 @@ class Predictor:
         A string from JSON is never taken for the path of a file. Raises RowError.
         """
         columns = self.task.columns
-        given = raw if isinstance(raw, Mapping) else {next(iter(columns)): raw}
+        given = self._named(raw)
         row: dict[str, Any] = {}
         for name, value in given.items():
             if name not in columns:
@@ -176,6 +177,11 @@ class Predictor:
         """The inputs of a row as JSON, what `from_json` reads: large pictures as their thumbnail, targets left out."""
         given = {name: row[name] for name in self.task.columns if row.get(name) is not None}
         return {name: _base64(value) if _binary(self.task.columns[name]) else value for name, value in given.items()}
+
+    def _named(self, raw: Any) -> Mapping[str, Any]:
+        """A row under the task's own column names; a bare value is that of the first column."""
+        task = self.task
+        return canonical(raw, task.aliases) if isinstance(raw, Mapping) else {next(iter(task.columns)): raw}
 
     def _forward(self, features: Sequence[Features]) -> list[torch.Tensor]:
         with self._lock:

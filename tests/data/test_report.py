@@ -27,6 +27,8 @@ def test_labels_are_counted_by_part_the_most_frequent_first(report):
     assert list(report["labels"]["train"].items()) == [("x", 2), ("y", 2), ("z", 1)]
     assert report["labels"]["test"] == {"x": 1, "y": 1}
     assert report["missing_in_train"] == []
+    assert report["missing_in_part"] == {"test": ["z"]}
+    assert report["optional"] == {"note": {"train": 1, "test": 0}}
 
 
 def test_lengths_are_in_characters_with_both_texts_of_a_row(report):

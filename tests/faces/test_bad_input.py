@@ -61,6 +61,17 @@ def test_a_label_missing_in_train_is_named(tmp_path):
     jsonl(tmp_path / "folder" / "test.jsonl", lines(6, labels=("good", "middling")))
     code, sentence = refusal("prepare", f"data={tmp_path / 'folder'}", "out=out")
     assert code == "data.label-not-in-train" and "middling" in sentence and "on_bad_row=skip" in sentence
+    assert "test.jsonl:2" in sentence
+
+
+def test_a_pair_with_one_side_missing_is_named_by_file_and_line(tmp_path):
+    rows = [{"premise": f"p {n}", "hypothesis": f"h {n}", "label": "ab"[n % 2]} for n in range(6)]
+    for name, bad in {"null": rows[4] | {"hypothesis": None}, "absent": {"premise": "p", "label": "a"}}.items():
+        jsonl(tmp_path / f"{name}.jsonl", [*rows[:4], bad])
+        code, sentence = refusal("prepare", f"data={tmp_path / name}.jsonl", "out=out")
+        assert code == "data.bad-row" and f"{name}.jsonl:5" in sentence and "second text" in sentence
+    (tmp_path / "a.csv").write_text("text,text_pair,label\na,b,x\nc,,y\n")
+    assert "a.csv:3" in refusal("prepare", f"data={tmp_path / 'a.csv'}", "out=out")[1]
 
 
 def test_the_cure_a_sentence_names_is_understood(tmp_path):

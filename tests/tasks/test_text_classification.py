@@ -62,7 +62,53 @@ def test_a_bad_row_is_refused_with_its_reason(row, code):
 
 
 def test_without_training_a_row_needs_no_label():
-    assert TextClassification().parse({"text": "a"}, training=False) == {"text": "a", "text_pair": None}
+    assert TextClassification().parse({"text": "a"}, training=False) == {"text": "a"}
+
+
+def test_a_pair_that_lacks_a_side_is_refused():
+    task = TextClassification()
+    for row in ({"text": "a", "text_pair": "", "label": "x"}, {"text": "a", "text_pair": None, "label": "x"}):
+        with pytest.raises(RowError) as caught:
+            task.parse(row)
+        assert caught.value.code == "tasks.pair-missing"
+        assert TextClassification(pairs="optional").parse(row) == {"text": "a", "label": "x"}
+    with pytest.raises(RowError) as caught:
+        task.parse({"text": "", "text_pair": "b", "label": "x"})
+    assert caught.value.code == "modalities.no-text"
+
+
+def test_whether_rows_are_pairs_is_learnt_and_held_to():
+    pairs = [{"text": "a", "text_pair": "b", "label": "x"}, {"text": "c", "text_pair": "d", "label": "y"}]
+    single = [{"text": "a", "label": "x"}, {"text": "c", "label": "y"}]
+    always = TextClassification().initialize(parsed(pairs), BASE)
+    assert always.parse(pairs[0], training=False) == pairs[0]
+    never = TextClassification().initialize(parsed(single), BASE)
+    for task, row, code in [(always, single[0], "pair-missing"), (never, pairs[0], "pair-unwanted")]:
+        with pytest.raises(RowError) as caught:
+            task.parse(row, training=False)
+        assert caught.value.code == f"tasks.{code}"
+    with pytest.raises(DataError, match="1 of the 2"):
+        TextClassification().initialize(parsed([pairs[0], single[1]]), BASE)
+    assert TextClassification(pairs="optional").initialize(parsed([pairs[0], single[1]]), BASE).pairs == "optional"
+
+
+def test_the_baseline_of_pairs_sees_how_far_they_overlap():
+    rng = numpy.random.default_rng(0)
+    texts = [" ".join(rng.choice(list("pqrstuvwxyz"), 4, replace=False)) for _ in range(120)]
+    rows = [
+        {
+            "text": text,
+            "text_pair": " ".join(reversed(text.split())) if index % 2 else texts[index - 1],
+            "label": "ab"[index % 2],
+        }
+        for index, text in enumerate(texts)
+    ]
+    rival = TextClassification(problem="single").baseline(rows[:80])
+    assert rival.name == "tf-idf, overlap + logistic regression"
+    right = [answer["label"] == row["label"] for answer, row in zip(rival.predict(rows[80:]), rows[80:], strict=True)]
+    assert sum(right) >= 36  # of 40; no word alone tells anything
+    marks = [{"text": "!", "text_pair": "?", "label": label} for label in "aab"]
+    assert TextClassification(problem="single").baseline(marks).name == "majority"
 
 
 def test_one_class_mixed_kinds_and_unlisted_labels_are_refused():

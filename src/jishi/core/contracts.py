@@ -105,6 +105,7 @@ class Objective(ABC):
 
     columns: ClassVar[Mapping[str, str]]  # input column → modality; "text?" marks an optional one
     targets: ClassVar[tuple[tuple[str, ...], ...]] = ((),)
+    aliases: ClassVar[tuple[Mapping[str, str], ...]] = ()  # sets of column → the name other data give it
 
     @abstractmethod
     def parse(self, raw: Mapping[str, Any], *, training: bool = True) -> Row:

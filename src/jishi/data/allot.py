@@ -59,7 +59,8 @@ def _check_labels(
         raise DataError("data.one-class", given=names[shown.pop()], rows=int((owners == TRAIN).sum()))
     for number in sorted(names.keys() - shown):
         rows = numpy.flatnonzero(strata == number)
-        values = {"part": PARTS[owners[rows[0]]], "given": names[number], "rows": len(rows)}
+        where = accepted.firsts[number]
+        values = {"part": PARTS[owners[rows[0]]], "where": where, "given": names[number], "rows": len(rows)}
         if not skip:
             raise DataError("data.label-not-in-train", **values)
         for _ in rows:

@@ -31,6 +31,10 @@ def build(
         "rows": {part: table.num_rows for part, table in tables.items()},
         "labels": labels,
         "missing_in_train": sorted({label for counts in labels.values() for label in counts} - labels["train"].keys()),
+        "missing_in_part": {
+            part: lacking for part, found in labels.items() if (lacking := sorted(labels["train"].keys() - found))
+        },
+        "optional": _optional(tables, objective),
         "characters": {part: summary(_characters(table)) for part, table in texts.items()},
         "empty": {part: int(empty[rows].sum()) for part, rows in chosen.items()},
         "duplicates": _shown(duplicates.find(marks), texts),
@@ -54,12 +58,30 @@ def _label_counts(accepted: Accepted, strata: numpy.ndarray) -> dict[str, int]:
     return {label: count for label, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])) if count}
 
 
+def _optional(tables: Mapping[str, pyarrow.Table], objective: Objective) -> dict[str, dict[str, int]]:
+    """Column → part → rows that have it, for every optional column that some rows have."""
+    names = [name for name, modality in objective.columns.items() if modality.endswith("?")]
+    held = [name for name in names if name in tables["train"].column_names]
+    return {name: {part: len(table[name]) - table[name].null_count for part, table in tables.items()} for name in held}
+
+
 def _text_columns(tables: Mapping[str, pyarrow.Table], objective: Objective) -> dict[str, pyarrow.Table]:
-    """Every part's columns of text; nothing where the rows have none."""
+    """Every part's columns of text, several texts as one; nothing where the rows have none."""
     names = [column.name for column in columns.inputs(objective) if not column.modality.binary]
     schema = tables["train"].schema
-    held = [name for name in names if name in schema.names and pyarrow.types.is_string(schema.field(name).type)]
-    return {part: table.select(held) for part, table in tables.items()} if held else {}
+    held = [name for name in names if name in schema.names and not pyarrow.types.is_null(schema.field(name).type)]
+    return (
+        {part: pyarrow.table({name: _texts(table[name]) for name in held}) for part, table in tables.items()}
+        if held
+        else {}
+    )
+
+
+def _texts(column: pyarrow.ChunkedArray) -> Any:
+    """A column of texts, or of several texts a row."""
+    if pyarrow.types.is_string(column.type):
+        return column
+    return pyarrow.array([columns.said(value) for value in column.to_pylist()], pyarrow.string())
 
 
 def _joined(rows: pyarrow.Table | pyarrow.RecordBatch) -> Any:

@@ -36,7 +36,7 @@ def infer_task(rows: Sequence[Mapping[str, Any]], folder: Path = Path()) -> str:
     """
     tasks = {name: registry.get(Task, name) for name in registry.names(Task)}
     given = {str(column) for row in rows for column in row}
-    fitting = {name: _explained(task, given) for name, task in tasks.items() if _reads(task, rows, folder)}
+    fitting = {name: _explained(task, rows) for name, task in tasks.items() if _reads(task, rows, folder)}
     best = [name for name, count in fitting.items() if count == max(fitting.values())]
     if len(best) == 1:
         return best[0]
@@ -50,7 +50,7 @@ def _reads(task: type[Task], rows: Sequence[Mapping[str, Any]], folder: Path) ->
     binary = [column for column in columns.inputs(task) if column.modality.binary]
     for row in rows:
         try:
-            found = task().parse(columns.resolve(dict(row), binary, folder))
+            found = task().parse(columns.resolve(columns.canonical(row, task.aliases), binary, folder))
         except RowError:
             continue
         if any(target and all(found.get(name) is not None for name in target) for target in task.targets):
@@ -58,8 +58,9 @@ def _reads(task: type[Task], rows: Sequence[Mapping[str, Any]], folder: Path) ->
     return False
 
 
-def _explained(task: type[Task], given: set[str]) -> int:
+def _explained(task: type[Task], rows: Sequence[Mapping[str, Any]]) -> int:
     """How many of the columns a task names."""
+    given = {str(column) for row in rows for column in columns.canonical(row, task.aliases)}
     return len(given & set(task.columns)) + max(len(given & set(target)) for target in task.targets)
 
 

@@ -28,13 +28,16 @@ class Accepted:
     strata: array = field(default_factory=lambda: array("q"))  # a place in `names`
     empty: array = field(default_factory=lambda: array("b"))
     names: dict[tuple[str, ...], int] = field(default_factory=dict)  # the labels of a row → stratum
+    firsts: list[str] = field(default_factory=list)  # stratum → where its first row stands
     single: bool = False  # whether a row has one label
 
-    def add(self, found: content.Content, part: str) -> None:
+    def add(self, found: content.Content, part: str, where: str) -> None:
         self.inputs.append(found.input)
         self.wholes.append(found.whole)
         self.parts.append(PARTS.index(part))
         self.strata.append(self.names.setdefault(found.labels, len(self.names)))
+        if len(self.firsts) < len(self.names):
+            self.firsts.append(where)
         self.empty.append(found.empty)
         self.single = self.single or found.single
 
@@ -96,12 +99,12 @@ class Intake:
             self.ledger.refuse(where, reason)
             return False
         self._spool.add(row, found.size)
-        self.accepted.add(found, part)
+        self.accepted.add(found, part, where)
         return True
 
     def _parse(self, raw: Mapping[str, object], folder: Path) -> Row:
-        renamed = columns.resolve(columns.rename(raw, self._spec.columns), self._binary, folder)
-        return self._objective.parse(renamed)
+        renamed = columns.rename(raw, self._spec.columns, self._objective.aliases)
+        return self._objective.parse(columns.resolve(renamed, self._binary, folder))
 
     def _nothing(self, path: Path, read: int) -> None:
         if not self._first_bad:

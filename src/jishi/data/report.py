@@ -21,6 +21,8 @@ def _sizes(report: Mapping[str, Any]) -> Iterator[Line]:
     ledger = report["ledger"]
     counts = {name: sum(ledger[name].values()) for name in ("accepted", "refused", "cut")}
     yield text("data.ledger"), text("data.ledger-counts", read=ledger["read"], **counts)
+    for name, counts in report["optional"].items():
+        yield text("data.optional", name=name), _by_part(counts)
     labels = report["labels"].get("train")
     if labels and len(labels) <= LABELS:
         yield text("data.labels"), ", ".join(f"{label} {count:,}" for label, count in labels.items())
@@ -58,6 +60,9 @@ def _faults(report: Mapping[str, Any]) -> Iterator[Line]:
         yield text("data.empty"), _by_part(report["empty"])
     if report["missing_in_train"]:
         yield text("data.missing-in-train"), ", ".join(report["missing_in_train"])
+    for part, labels in report["missing_in_part"].items():
+        more = f", … ({len(labels):,})" if len(labels) > LABELS else ""
+        yield f"{text('data.missing-in-part')} ({text(f'data.{part}')})", ", ".join(labels[:LABELS]) + more
     for refused in report["ledger"]["samples"][:REFUSED]:
         yield refused["where"], refused["reason"]
 

@@ -37,9 +37,10 @@ class DataSpec:
         "The test data; without it a share of the training data is set aside.",
         "测试数据；缺省时从训练数据中划出一部分。",
     )
-    columns: dict[str, str] = option(
-        en="Which column of the file holds what the task calls so, for example text: review, label: stars.",
-        zh="任务的列名对应文件中的哪一列，例如 text: review, label: stars。",
+    columns: dict[str, str | tuple[str, ...]] = option(
+        en="Which column of the file holds what the task calls so, for example text: review, label: stars; several are read as "
+        "one text, text: [title, body].",
+        zh="任务的列名对应文件中的哪一列，例如 text: review, label: stars；也可将多列合成一段文本：text: [title, body]。",
         factory=dict,
     )
     split: Annotated[tuple[Fraction, Fraction, Fraction], AfterValidator(_whole)] = option(

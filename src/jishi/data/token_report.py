@@ -44,7 +44,7 @@ def _part(table: pyarrow.Table, names: list[str], processor: Any, limit: int, pr
     used = numpy.zeros(len(rows), dtype=numpy.int64)  # columns that hold a text
     unknown = 0
     for name in names:
-        texts = table[name].to_pylist() if name in table.column_names else []
+        texts = [columns.said(value) for value in table[name].to_pylist()] if name in table.column_names else []
         places = [place for place, text in enumerate(texts) if text is not None]
         used[places] += 1
         for start in range(0, len(places), BATCH):

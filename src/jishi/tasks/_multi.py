@@ -70,7 +70,7 @@ def calibrate(task: Labelled, logits: numpy.ndarray, values: Sequence[Sequence[s
     return {"temperature": temperature.fit_binary(logits, targets)}
 
 
-def score(predictions: Sequence[Prediction], values: Sequence[Sequence[str]]) -> dict[str, float]:
+def score(task: Labelled, predictions: Sequence[Prediction], values: Sequence[Sequence[str]]) -> dict[str, float]:  # noqa: ARG001
     return classification.multi_label(values, [prediction["labels"] for prediction in predictions])
 
 

@@ -69,7 +69,7 @@ def calibrate(task: Scaled, logits: numpy.ndarray, values: Sequence[float]) -> d
     return {}
 
 
-def score(predictions: Sequence[Prediction], values: Sequence[float]) -> dict[str, float]:
+def score(task: Scaled, predictions: Sequence[Prediction], values: Sequence[float]) -> dict[str, float]:  # noqa: ARG001
     return regression.regression(values, [prediction["value"] for prediction in predictions])
 
 

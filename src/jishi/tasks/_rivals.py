@@ -2,8 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any
+
+import numpy
 
 from jishi.core.contracts import Prediction, Row
 from jishi.core.script import spaceless
@@ -22,21 +25,47 @@ class Plain:
 
 
 def text(problem: ModuleType, rows: Sequence[Row]) -> Plain:
-    """tf-idf and a linear model; the commonest answer where no term can be counted."""
+    """tf-idf and a linear model, of pairs also how far they overlap; the commonest answer where no term can be counted."""
     inputs = texts(rows)
-    return fitted("tf-idf", problem, rows, texts, vectors(inputs), inputs)
+    terms = vectors(inputs)
+    if not any(row.get("text_pair") for row in rows):
+        return fitted("tf-idf", problem, rows, texts, terms, inputs)
+    try:
+        terms.fit(inputs)
+    except ValueError:
+        return majority(problem, rows)
+    read = partial(_sides, terms)
+    return fitted("tf-idf, overlap", problem, rows, read, "passthrough", read(rows))
 
 
 def fitted(
     name: str, problem: ModuleType, rows: Sequence[Row], read: Callable[[Sequence[Row]], Any], front: Any, inputs: Any
 ) -> Plain:
     """The transformer `front` with the problem's linear model; the commonest answer where it can't be fitted."""
-    values = [row["label"] for row in rows]
     try:
-        model, infer = problem.fit(front, inputs, values)
+        model, infer = problem.fit(front, inputs, [row["label"] for row in rows])
     except ValueError:  # an empty vocabulary, or one class only
-        return Plain("majority", len, lambda count: [problem.commonest(values)] * count)
+        return majority(problem, rows)
     return Plain(f"{name} + {model}", read, infer)
+
+
+def majority(problem: ModuleType, rows: Sequence[Row]) -> Plain:
+    """The commonest answer, whatever is asked."""
+    values = [row["label"] for row in rows]
+    return Plain("majority", len, lambda count: [problem.commonest(values)] * count)
+
+
+def _sides(terms: Any, rows: Sequence[Row]) -> Any:
+    """tf-idf of each text, then their cosine, the share of either's terms that the other has, and their lengths' ratio."""
+    from scipy import sparse
+
+    first, second = (terms.transform([row.get(side) or "" for row in rows]) for side in ("text", "text_pair"))
+    counts = [numpy.asarray((side > 0).sum(1), float).ravel() for side in (first, second)]
+    shared = numpy.asarray((first > 0).multiply(second > 0).sum(1), float).ravel()
+    less, more = numpy.minimum(*counts), numpy.maximum(*counts)
+    cosine = numpy.asarray(first.multiply(second).sum(1)).ravel()
+    overlap = [cosine, *(shared / numpy.maximum(count, 1) for count in counts), less / numpy.maximum(more, 1)]
+    return sparse.hstack([first, second, sparse.csr_matrix(numpy.column_stack(overlap))], format="csr")
 
 
 def texts(rows: Sequence[Row]) -> list[str]:

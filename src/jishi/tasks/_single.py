@@ -103,7 +103,7 @@ def calibrate(task: Labelled, logits: numpy.ndarray, values: Sequence[str]) -> d
     return {"temperature": temperature.fit(logits[known], targets[known])}
 
 
-def score(predictions: Sequence[Prediction], values: Sequence[str]) -> dict[str, float]:
+def score(task: Labelled, predictions: Sequence[Prediction], values: Sequence[str]) -> dict[str, float]:  # noqa: ARG001
     return classification.single_label(values, [prediction["label"] for prediction in predictions])
 
 

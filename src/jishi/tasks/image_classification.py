@@ -97,7 +97,7 @@ class ImageClassification(Task):
         return replace(self, **_single.calibrate(self, matrix(outputs), [row["label"] for row in rows]))
 
     def score(self, predictions: Sequence[Prediction], rows: Sequence[Row]) -> dict[str, float]:
-        return _single.score(predictions, [row["label"] for row in rows])
+        return _single.score(self, predictions, [row["label"] for row in rows])
 
     def credit(self, prediction: Prediction, row: Row) -> float:
         return _single.credit(self, prediction, row["label"])

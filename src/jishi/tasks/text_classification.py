@@ -1,4 +1,4 @@
-"""Assign labels, or a number, to a text or a pair of texts: sentiment, intent, topic, entailment, similarity."""
+"""Assign labels, a grade or a number to a text or a pair of texts: sentiment, intent, topic, entailment, marks, similarity."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,28 +7,54 @@ from typing import Any, Literal, Self
 
 from jishi.core import registry
 from jishi.core.contracts import Base, Batch, Features, Head, Loss, Modality, Prediction, Rival, Row, Task, option
-from jishi.core.errors import DataError
+from jishi.core.errors import DataError, RowError
 from jishi.models import tokens
-from jishi.tasks import _multi, _regression, _rivals, _single
+from jishi.tasks import _multi, _ordinal, _regression, _rivals, _single
 from jishi.tasks._outputs import matrix
 
-PROBLEMS: Mapping[str, ModuleType] = {"single": _single, "multi": _multi, "regression": _regression}
+PROBLEMS: Mapping[str, ModuleType] = {
+    "single": _single,
+    "multi": _multi,
+    "ordinal": _ordinal,
+    "regression": _regression,
+}
+# What the two texts of a pair are called elsewhere.
+PAIRS = (
+    ("premise", "hypothesis"),
+    ("sentence1", "sentence2"),
+    ("question1", "question2"),
+    ("text_a", "text_b"),
+    ("question", "answer"),
+)
 
 
 @dataclass(frozen=True)
 class TextClassification(Task):
-    """Rows: {"text", "text_pair"?, "label"}: a word (single), a list of words (multi-label) or a float (regression)."""
+    """Rows: {"text", "text_pair"?, "label"}: a word (single, ordinal), a list of words (multi-label) or a float (regression).
+
+    The two texts of a pair may also be called premise and hypothesis, sentence1 and sentence2, question and answer, …
+    """
 
     columns = {"text": "text", "text_pair": "text?"}
     targets = (("label",),)
+    aliases = tuple({"text": first, "text_pair": second} for first, second in PAIRS)
 
-    problem: Literal["auto", "single", "multi", "regression"] = option(
+    problem: Literal["auto", "single", "multi", "ordinal", "regression"] = option(
         "auto",
-        "One label a row, several, or a number; auto reads it off the rows (lists: multi, floats: regression).",
-        "每行一个标签、多个标签还是一个数值；auto 根据数据判断（列表为多标签，浮点数为回归）。",
+        "One label a row, several, one of some grades in order (CORN, arXiv:2111.08851), or a number; auto reads it off the "
+        "rows (lists: multi, floats: regression).",
+        "每行一个标签（single）、多个标签（multi）、有序等级之一（ordinal，CORN，arXiv:2111.08851）还是一个数值（regression）；"
+        "auto 根据数据判断（列表为多标签，浮点数为回归）。",
     )
     labels: tuple[str, ...] = option(
-        (), "The labels, in order; empty: those of the training rows.", "标签及其顺序；为空则取自训练数据。"
+        (),
+        "The labels, in order (ordinal: from worst to best); empty: those of the training rows.",
+        "标签及其顺序（ordinal 时从最差到最好）；为空则取自训练数据。",
+    )
+    pairs: Literal["auto", "always", "never", "optional"] = option(
+        "auto",
+        "Whether a row needs a second text; auto: as the training rows, which must be alike. A row that is not so is refused.",
+        "每行是否须有第二段文本；auto 依训练数据而定（须一致）。不符的行会被拒收。",
     )
     prefix: str | None = option(
         None,
@@ -67,14 +93,28 @@ class TextClassification(Task):
 
     def parse(self, raw: Mapping[str, Any], *, training: bool = True) -> Row:
         read = registry.get(Modality, self.columns["text"])().read
-        pair, label = raw.get("text_pair"), raw.get("label")
-        row = {"text": read(raw.get("text")), "text_pair": read(pair) if pair not in (None, "") else None}
+        row, label = {"text": read(raw.get("text"))}, raw.get("label")
+        if self._has_pair(raw, training=training):
+            row["text_pair"] = read(raw["text_pair"])
         if label is None and not training:
             return row
         return {**row, "label": PROBLEMS[_kind(label) if self.problem == "auto" else self.problem].label(label)}
 
+    def _has_pair(self, raw: Mapping[str, Any], *, training: bool) -> bool:
+        """Whether the row has a second text. Raises RowError where it lacks one, or has one too many."""
+        given = raw.get("text_pair") not in (None, "")
+        told = training and self.pairs == "auto" and "text_pair" in raw
+        if not given and (told or self.pairs == "always"):
+            raise RowError("tasks.pair-missing")
+        if given and self.pairs == "never":
+            raise RowError("tasks.pair-unwanted")
+        return given
+
     def initialize(self, rows: Sequence[Row], base: Base) -> Self:
-        values = [row["label"] for row in rows]
+        found = [(row["label"], row.get("text_pair") is not None) for row in rows]
+        values, pairs = [label for label, _ in found], sum(pair for _, pair in found)
+        if self.pairs == "auto" and 0 < pairs < len(found):
+            raise DataError("tasks.mixed-pairs", given=len(found) - pairs, rows=len(found))
         kinds = {_kind(value) for value in values} if self.problem == "auto" else {self.problem}
         if len(kinds) != 1:
             raise DataError("tasks.mixed-labels", given=", ".join(sorted(kinds)) or "0")
@@ -82,6 +122,7 @@ class TextClassification(Task):
         return replace(
             self,
             problem=problem,
+            pairs=self.pairs if self.pairs != "auto" else "always" if pairs else "never",
             prefix=base.prefix if self.prefix is None else self.prefix,
             max_length=min(self.max_length or base.max_length, base.max_length),
             **PROBLEMS[problem].settle(self.labels, [PROBLEMS[problem].label(value) for value in values]),
@@ -118,7 +159,7 @@ class TextClassification(Task):
         return replace(self, **self._problem.calibrate(self, matrix(outputs), [row["label"] for row in rows]))
 
     def score(self, predictions: Sequence[Prediction], rows: Sequence[Row]) -> dict[str, float]:
-        return self._problem.score(predictions, [row["label"] for row in rows])
+        return self._problem.score(self, predictions, [row["label"] for row in rows])
 
     def credit(self, prediction: Prediction, row: Row) -> float:
         return self._problem.credit(self, prediction, row["label"])
