@@ -18,9 +18,18 @@ TEXTS = [
     "客服态度好，发货快", "包装破损，味道难闻", "works as described", "never again, a waste of money",
 ]  # fmt: skip
 NAMES = ["王芳", "李雷", "Anna", "上海", "北京", "Berlin", "张伟", "Paris"]
+PARALLEL = [
+    ("今天天气很好。", "The weather is fine today."), ("我喜欢喝茶。", "I like to drink tea."),
+    ("他住在北京。", "He lives in Beijing."), ("这本书多少钱？", "How much is this book?"),
+    ("猫在桌子下面。", "The cat is under the table."), ("我们明天见。", "See you tomorrow."),
+    ("她会说三种语言。", "She speaks three languages."), ("请关上门。", "Close the door, please."),
+]  # fmt: skip
+WRITES = ModelSpec("transformer-encoder-decoder", size="nano", dropout=0.0)
 DESIGNS = {
     "text": ModelSpec("transformer-encoder", size="nano", dropout=0.0),
     "image": ModelSpec("resnet", size="nano"),
+    "translation": WRITES,
+    "summarization": WRITES,
     "causal-lm": ModelSpec("transformer-decoder", size="nano"),  # objectives that need a model of their own
     "text-generation": ModelSpec("transformer-decoder", size="nano"),
 }
@@ -45,6 +54,11 @@ ROWS: Mapping[str, list[dict[str, Any]]] = {
     "text-classification": [{"text": text, "label": "bad" if i % 2 else "good"} for i, text in enumerate(TEXTS)],
     "token-classification": [_entities(name) for name in NAMES],
     "image-classification": [{"image": picture(i), "label": "b" if i % 2 else "a"} for i in range(8)],
+    "translation": [{"source": chinese, "target": english} for chinese, english in PARALLEL],
+    "summarization": [
+        {"document": f"{english} {TEXTS[i]}。", "summary": english.rstrip(".?")}
+        for i, (_, english) in enumerate(PARALLEL)
+    ],
     "masked-lm": [{"text": text} for text in TEXTS],
     "causal-lm": [{"text": text} for text in TEXTS],
     "text-generation": [{"prompt": text, "answer": name} for text, name in zip(TEXTS, NAMES, strict=True)],

@@ -23,7 +23,9 @@ def build(
 ) -> dict[str, Any]:
     """The report of the parts, tokens aside; `accepted` and `owners` tell what is known of each row and where it went."""
     chosen = {part: owners == PARTS.index(part) for part in tables}
-    inputs, wholes, strata, empty = (accepted.column(name) for name in ("inputs", "wholes", "strata", "empty"))
+    names = ("inputs", "wholes", "strata", "empty", "copied")
+    inputs, wholes, strata, empty, copied = map(accepted.column, names)
+    writes = getattr(objective, "generates", False)
     marks = {part: Marks(inputs[rows], wholes[rows]) for part, rows in chosen.items()}
     labels = {part: _label_counts(accepted, strata[rows]) for part, rows in chosen.items()}
     texts = _text_columns(tables, objective)
@@ -37,6 +39,7 @@ def build(
         "optional": _optional(tables, objective),
         "characters": {part: summary(_characters(table)) for part, table in texts.items()},
         "empty": {part: int(empty[rows].sum()) for part, rows in chosen.items()},
+        "copied": {part: int(copied[rows].sum()) for part, rows in chosen.items()} if writes else {},
         "duplicates": _shown(duplicates.find(marks), texts),
         "conflicts": _shown(duplicates.conflicts(marks), texts),
         "near_duplicates": _shown(near_duplicates.find(_compared(texts, marks, seed)), texts) if texts else None,

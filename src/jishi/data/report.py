@@ -58,6 +58,8 @@ def _faults(report: Mapping[str, Any]) -> Iterator[Line]:
         yield text("data.conflicts"), f"{report['conflicts']['rows']:,}"
     if any(report["empty"].values()):
         yield text("data.empty"), _by_part(report["empty"])
+    if any(report["copied"].values()):
+        yield text("data.copied"), _by_part(report["copied"])
     if report["missing_in_train"]:
         yield text("data.missing-in-train"), ", ".join(report["missing_in_train"])
     for part, labels in report["missing_in_part"].items():

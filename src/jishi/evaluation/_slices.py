@@ -50,6 +50,8 @@ def _groups(task: Task, rows: Sequence[Row]) -> Iterator[tuple[tuple[str, str], 
         for fact, values in facts.items():
             for value, members in _split(values).items():
                 yield (f"{column} {fact}", value), members
+    if task.generates:  # a text is no group
+        return
     for column in sorted({column for columns in task.targets for column in columns}):
         references = {index: row[column] for index, row in enumerate(rows) if row.get(column) is not None}
         for value, members in _split(references).items():

@@ -83,7 +83,7 @@ def _brief_mapping(value: Mapping[str, Any]) -> str:
     if "label" in value:
         place = value.get("text") or (f"{value['start']}–{value['end']}" if "start" in value else "")
         return f"{place} [{value['label']}]" if place else brief(value["label"])
-    for key in ("labels", "entities", "value"):
+    for key in ("labels", "entities", "value", "text"):
         if key in value:
             return brief(value[key])
     if len(value) == 1:

@@ -24,8 +24,8 @@ def prediction(output: Any, ends: Ends) -> Prediction:
     ids = [round(token) for token in table[:, 0]]
     return {
         "text": ends.text(ids).strip(),
+        "log_probability": float(table[:, 1].mean()) if ids else 0.0,
         "complete": bool(ids) and ends.reached(ids),
-        "probability": math.exp(table[:, 1].mean()) if ids else 0.0,
     }
 
 

@@ -128,7 +128,7 @@ class TextGeneration(Task):
         return Loss(total / max(count, 1), outputs, {"learnt": float(count)}, count)
 
     def decode(self, outputs: Sequence[Any], features: Sequence[Features], processor: Any) -> list[Prediction]:  # noqa: ARG002
-        """The text; whether it came to its end; the geometric mean of its tokens' probabilities."""
+        """The text, the mean log-probability of its tokens, and whether it came to an end before the tokens it may have."""
         ends = self._ends(processor)
         return [_written.prediction(output, ends) for output in outputs]
 
