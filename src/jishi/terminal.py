@@ -178,7 +178,7 @@ def _beginning(given: Any) -> Any:
 
 
 def _interval(score: Mapping[str, Any] | None) -> str:
-    if not score:
+    if not score or score["value"] is None:  # a rival that gives no probabilities has no perplexity
         return "–"
     if score.get("low") is None:
         return f"{score['value']:.3f}"
