@@ -26,7 +26,7 @@ class Table:
     def __init__(self, task, answers):
         self.task, self.answers = task, answers
 
-    def predict(self, rows):
+    def examine(self, rows):
         return self.answers[: len(rows)]
 
 
