@@ -238,6 +238,7 @@ def with_jishi(setup: Setup, head_first: bool = False) -> Iterator[tuple[float, 
     """(rows, real tokens, tokens computed, seconds) of each step; rates and decay are those of the Trainer as it comes."""
     from jishi.training.batching import padding_share
     from jishi.training.loop import Loop
+    from jishi.training.packing import filled
     from jishi.training.spec import TrainSpec
 
     model, head = setup.model()
@@ -256,8 +257,9 @@ def with_jishi(setup: Setup, head_first: bool = False) -> Iterator[tuple[float, 
             if event.kind == "step":
                 now = time.perf_counter()
                 tokens = event.values["tokens"]
-                waste = 0.0 if loop.update.packs else padding_share(loop._windows(0)[0], loop.features.lengths)
-                yield event.values["rows"], tokens, tokens / (1 - waste), now - clock
+                waste = padding_share(loop._windows(0)[0], loop.features.lengths)
+                slots = filled(int(tokens)) if loop.update.packs else tokens / (1 - waste)
+                yield event.values["rows"], tokens, slots, now - clock
                 done += event.values["rows"]
                 if done % len(setup.rows) == 0:
                     setup.judge(model)

@@ -15,10 +15,10 @@ from torch.nn import functional
 
 from jishi.core.contracts import Batch
 
-AT_ONCE = (
-    2**23
-)  # logits held at a time: with half as many it takes longer, as every piece reads and writes the whole weight
+AT_ONCE = 2**24  # logits held at a time: with fewer, the whole weight is read and its gradient written more often
 POSITIONS = 64  # at least so many at a time, for the same reason
+IN_CACHE = 2**20  # logits whose softmax is made at a time
+FEW = 1 / 4  # of those held at a time are as well done by torch
 _last: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()  # what `_is_last` found of each output layer
 
 
@@ -31,7 +31,7 @@ def cross_entropy(
     that share of each target is spread evenly over the vocabulary (arXiv:1512.00567).
     """
     layer = whole(model).get_output_embeddings()
-    if type(layer) is not nn.Linear or len(targets) <= _step(layer.weight):  # a wrapped one does more
+    if type(layer) is not nn.Linear or len(targets) <= FEW * _step(layer.weight):  # a wrapped one does more
         return _plain(model, inputs, places, targets, smoothing)
     if layer not in _last:
         _last[layer] = _is_last(model, layer, inputs, places)
@@ -118,7 +118,8 @@ class Total(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:  # type: ignore[override]
-        scaled = [None if one is None else one * gradient for one in (*ctx.saved_tensors, *ctx.others)]
+        given = (*ctx.saved_tensors, *ctx.others)  # nobody else has them: a second whole gradient need not be made
+        scaled = [None if one is None else one.mul_(gradient) for one in given]
         return (*scaled, None, None)
 
 
@@ -131,31 +132,52 @@ def _total(
     total = torch.zeros((), device=states.device)
     with torch.autocast(device, enabled=False):  # its products are in `kind`; the weight is brought to it once
         inner, table, offset = (None if value is None else value.to(kind) for value in (states, weight, bias))
-        step = _step(weight)
-        for start in range(0, len(states), step):
-            part, right = slice(start, start + step), targets[start : start + step, None]
-            scores = functional.log_softmax(functional.linear(inner[part], table, offset), -1, dtype=torch.float32)
-            total -= (1 - smoothing) * scores.gather(1, right).sum() + smoothing * scores.mean(1).sum()
-            if any(one is not None for one in gradients):
-                errors = scores.exp_().sub_(smoothing / scores.shape[1])
-                errors.scatter_add_(1, right, scores.new_full(right.shape, smoothing - 1.0))
-                _add(errors, part, inner, table, gradients)
+        buffer = inner.new_empty(min(len(inner), _step(weight)), len(weight))
+        for part, here in zip(inner.split(len(buffer)), _ranges(len(inner), len(buffer)), strict=True):
+            logits = torch.mm(part, table.T, out=buffer[: len(part)])
+            if offset is not None:
+                logits += offset
+            learns = any(one is not None for one in gradients)
+            total += _losses(logits, targets[here], smoothing, errors=learns)
+            if learns:
+                _add(logits, here, part, table, gradients)
     return total
 
 
+def _losses(logits: torch.Tensor, targets: torch.Tensor, smoothing: float, *, errors: bool) -> torch.Tensor:
+    """The summed loss of logits (n, V); with `errors` they become probability minus target."""
+    total = logits.new_zeros((), dtype=torch.float32)
+    for here in _ranges(len(logits), max(1, IN_CACHE // logits.shape[1])):
+        right = targets[here, None]
+        scores = functional.log_softmax(logits[here], -1, dtype=torch.float32)
+        total -= (1 - smoothing) * scores.gather(1, right).sum()
+        if smoothing:
+            total -= smoothing * scores.mean(1).sum()
+        if errors:
+            scores.exp_()
+            if smoothing:
+                scores -= smoothing / scores.shape[1]
+            logits[here] = scores.scatter_add_(1, right, scores.new_full(right.shape, smoothing - 1.0))
+    return total
+
+
+def _ranges(count: int, step: int) -> Iterator[slice]:
+    return (slice(start, start + step) for start in range(0, count, step))
+
+
 def _step(weight: torch.Tensor) -> int:
-    """Positions whose logits are made at a time; no more than these are as well done by torch."""
+    """Positions whose logits are made at a time."""
     return max(POSITIONS, AT_ONCE // len(weight))
 
 
-def _add(errors: torch.Tensor, part: slice, states: torch.Tensor, weight: torch.Tensor, gradients: Any) -> None:
-    """What the errors (n, V) of some positions, probability minus target, add to the gradients of states, weight and bias."""
-    errors_ = errors.to(weight.dtype)
+def _add(errors: torch.Tensor, here: slice, states: torch.Tensor, weight: torch.Tensor, gradients: Any) -> None:
+    """What the errors (n, V) of some positions add to the gradients of states, weight and bias."""
     if gradients[0] is not None:
-        gradients[0][part] = errors_ @ weight
+        gradients[0][here] = errors @ weight
     if gradients[1] is not None and gradients[1].dtype == weight.dtype:
-        torch.addmm(gradients[1], errors_.T, states[part], out=gradients[1])
+        torch.addmm(gradients[1], errors.T, states, out=gradients[1])
     elif gradients[1] is not None:
-        gradients[1] += errors_.T @ states[part]
+        for rows in _ranges(len(weight), max(1, IN_CACHE // weight.shape[1])):  # no second whole gradient
+            gradients[1][rows] += errors[:, rows].T @ states
     if gradients[2] is not None:
-        gradients[2] += errors.sum(0)
+        gradients[2] += errors.sum(0, dtype=gradients[2].dtype)

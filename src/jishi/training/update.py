@@ -114,12 +114,19 @@ class Update:
         guards.check_loss([value / count], number)
         norm = math.hypot(float(torch.nn.utils.get_total_norm(whole)), math.sqrt(squares)) / count
         guards.check_gradient(norm, number)
-        torch._foreach_mul_([*whole, *cut], min(1.0, self.max_grad_norm / (norm + 1e-6)) / count)
-        self.optimizer.step()
+        self._scaled_step([*whole, *cut], min(1.0, self.max_grad_norm / (norm + 1e-6)) / count)
         self.optimizer.zero_grad(set_to_none=True)
         if self.used:
             self.used.write()
         return {"loss": value / count, "grad_norm": norm}
+
+    def _scaled_step(self, gradients: list[torch.Tensor], factor: float) -> None:
+        """The optimizer's step by gradients times a factor; a fused one multiplies them on its own pass over them."""
+        if isinstance(self.optimizer, torch.optim.AdamW):
+            self.optimizer.grad_scale = torch.tensor(1 / factor, device=self.ranks.device)  # type: ignore[attr-defined]
+        else:
+            torch._foreach_mul_(gradients, factor)
+        self.optimizer.step()
 
     def _smaller(self, pieces: Sequence[Piece]) -> list[Piece]:
         """The same rows in pieces of half the size. Raises TrainingError where a piece is one row already."""
