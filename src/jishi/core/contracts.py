@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]  # one example, canonical: the keys are the task's `columns` and `targets`
 Features = dict[str, Any]  # one encoded row: lists or arrays; "length" is its cost in tokens (1 where rows are equal),
-# "windows" its parts where a model reads it in several
+# "windows" its parts where a model reads it in several, "cut" how many of its targets can't be taught
 Batch = dict[str, Any]  # collated tensors, keyed as the model's forward names them, targets under "labels"
 Prediction = dict[str, Any]  # one answer, plain JSON
 
@@ -105,6 +105,7 @@ class Objective(ABC):
 
     columns: ClassVar[Mapping[str, str]]  # input column → modality; "text?" marks an optional one
     targets: ClassVar[tuple[tuple[str, ...], ...]] = ((),)
+    windows: ClassVar[bool] = False  # a text longer than the model reads is read in several parts, not cut off
     aliases: ClassVar[tuple[Mapping[str, str], ...]] = ()  # sets of column → the name other data give it
 
     @abstractmethod

@@ -40,8 +40,9 @@ def _lengths(report: Mapping[str, Any]) -> Iterator[Line]:
     if tokens := report["tokens"]:
         parts = tokens["parts"]
         yield text("data.tokens"), text("data.lengths", **parts["train"])
-        heading = text("data.truncated", limit=tokens["max_length"])
-        yield heading, _by_part({part: found["truncated"] for part, found in parts.items()}, ".1%")
+        beyond = "windows" if "windows" in parts["train"] else "truncated"
+        heading = text(f"data.{beyond}", limit=tokens["max_length"])
+        yield heading, _by_part({part: found[beyond] for part, found in parts.items()}, ".1%")
         yield text("data.unknown"), _by_part({part: found["unknown"] for part, found in parts.items()}, ".2%")
 
 

@@ -61,7 +61,7 @@ def fact(name: str, value: Any) -> str:
             return duration(value)
         if name.endswith(("bytes", "memory")):
             return size(value)
-        if isinstance(value, float) and name.endswith(("share", "truncated", "unknown")):
+        if isinstance(value, float) and name.endswith(("share", "truncated", "unknown", "windows")):
             return f"{value:.1%}"
     return brief(value)
 

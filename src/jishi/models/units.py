@@ -11,35 +11,31 @@ import numpy
 
 from jishi.core.contracts import Features
 from jishi.core.script import units
-from jishi.models import tokens
+from jishi.models import tokens, windows
 
 _WORD_START = "▁Ġ"  # how SentencePiece and byte-level BPE write the space before a word
 
 
-def encode(processor: Any, text: str, *, max_length: int | None = None) -> Features:
-    """Token features of a text (see `tokens.encode`), and its units.
+def encode(processor: Any, text: str, *, max_length: int | None = None, stride: int | None = None) -> Features:
+    """Token features of a text (see `tokens.encode`), and its units; beyond `max_length` tokens in `windows`.
 
-    "units": (start, end) in characters of every unit that was read; "firsts": the place of its first token (0 is the
-    first token of the row).
+    "units": (start, end) in characters of every unit; "firsts": the place of its first token (0 is the first token of
+    the row). `stride` is the step from one window to the next in tokens; None: three quarters of a window.
     """
     encoded = processor(text, return_offsets_mapping=True, return_special_tokens_mask=True, verbose=False)
     ids, special = encoded["input_ids"], encoded["special_tokens_mask"]
     before = next((index for index, mark in enumerate(special) if not mark), len(special))
     after = sum(special) - before
     pieces = list(_split(processor, text, ids[before : len(ids) - after], encoded["offset_mapping"][before:]))
-    room = max(tokens.limit(processor, max_length) - before - after, 0)
-    features = tokens.describe(
-        processor, [*ids[:before], *(token for token, _ in pieces[:room]), *ids[len(ids) - after :]]
-    )
+    features = tokens.describe(processor, [*ids[:before], *(token for token, _ in pieces), *ids[len(ids) - after :]])
     firsts: dict[int, int] = {}
-    for index, (_, unit) in enumerate(pieces[:room]):
+    for index, (_, unit) in enumerate(pieces):
         if unit is not None:
             firsts.setdefault(unit, before + index)
     spans = units(text)
-    features["truncated"] = len(pieces) > room
     features["units"] = [spans[unit] for unit in firsts]
     features["firsts"] = numpy.fromiter(firsts.values(), dtype=numpy.int32)
-    return features
+    return windows.cut(features, before, after, tokens.limit(processor, max_length), stride)
 
 
 def _split(

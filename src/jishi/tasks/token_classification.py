@@ -14,7 +14,7 @@ from jishi.core.errors import DataError, RowError
 from jishi.core.script import units as split
 from jishi.metrics import classification, entities, tags, temperature
 from jishi.metrics.tags import Span
-from jishi.models import tokens, units
+from jishi.models import tokens, units, windows
 from jishi.tasks import _single, _spans, _viterbi
 from jishi.tasks._outputs import array
 
@@ -26,24 +26,28 @@ class TokenClassification(Task):
     columns = {"text": "text"}
     targets = (("spans",),)
     metric = "f1"
+    windows = True
 
     labels: tuple[str, ...] = option(
         (), "The entity types, in order; empty: those of the training rows.", "实体类型及其顺序；为空则取自训练数据。"
     )
     max_length: int | None = option(
         None,
-        "Tokens read of a row; the rest is cut off and counted.",
-        "每行读取的最大词元数，超出部分截断并计数。",
+        "Tokens read at once; a longer text is read in windows that overlap.",
+        "一次读取的最大词元数；更长的文本按重叠的窗口读取。",
         aliases=("max_seq_length",),
+    )
+    stride: int | None = option(
+        None,
+        "Tokens from the beginning of one window to that of the next; empty: three quarters of a window.",
+        "相邻窗口起点之间的词元数；为空则为窗口的四分之三。",
+        aliases=("doc_stride",),
     )
 
     def parse(self, raw: Mapping[str, Any], *, training: bool = True) -> Row:
-        text, spans = raw.get("text"), raw.get("spans", raw.get("entities"))
-        if text is None and raw.get("tokens") is not None:
-            text, spans = _spans.from_tokens(raw)
-        text = registry.get(Modality, self.columns["text"])().read(text)
+        text, spans = _spans.read(raw, registry.get(Modality, self.columns["text"])().read)
         if spans is not None:
-            return {"text": text, "spans": _spans.check(text, _spans.listed(spans, "spans"))}
+            return {"text": text, "spans": spans}
         if training:
             raise RowError("tasks.spans-missing")
         return {"text": text}
@@ -57,6 +61,8 @@ class TokenClassification(Task):
         if not found:
             raise DataError("tasks.no-entity")
         limit = min(self.max_length or base.max_length, base.max_length)
+        if self.stride is not None and not 1 <= self.stride <= limit:
+            raise DataError("tasks.bad-stride", given=self.stride, allowed=limit)
         return replace(self, labels=self.labels or tuple(sorted(found)), max_length=limit)
 
     @property
@@ -68,32 +74,43 @@ class TokenClassification(Task):
 
     def encode(self, row: Row, processor: Any) -> Features:
         """As `models.units.encode`; "labels" (T,) names the tag of every unit's first token, "cut" counts spans lost."""
-        features = {**units.encode(processor, row["text"], max_length=self.max_length), "text": row["text"]}
+        features = units.encode(processor, row["text"], max_length=self.max_length, stride=self.stride)
+        features["text"] = row["text"]
         if row.get("spans") is not None:
             found, features["cut"] = _spans.place(features["units"], row["spans"])
             index = {tag: number for number, tag in enumerate(self._tags)}
             named = tags.bio(found, len(features["units"]))
-            features["labels"] = numpy.full(features["length"], tokens.IGNORED, dtype=numpy.int32)
+            features["labels"] = numpy.full(len(features["input_ids"]), tokens.IGNORED, dtype=numpy.int32)
             features["labels"][features["firsts"]] = [index.get(tag, tokens.IGNORED) for tag in named]
         return features
 
     def collate(self, features: Sequence[Features], processor: Any) -> Batch:
-        batch = tokens.pad(features, processor)
+        """Windows stand as rows of their own, and every token has its label in the one that speaks for it."""
+        long = any("windows" in row for row in features)
+        batch = windows.pad(features, processor) if long else tokens.pad(features, processor)
         if all("labels" in row for row in features):
-            batch["labels"] = tokens.stack([row["labels"] for row in features], tokens.IGNORED)
+            labels = [part for row in features for part in windows.spread(row["labels"], row, tokens.IGNORED)]
+            batch["labels"] = tokens.stack(labels, tokens.IGNORED)
         return batch
 
     def forward(self, model: Any, batch: Batch) -> Any:
-        return model(**{key: value for key, value in batch.items() if key != "labels"}).logits  # (B, T, K)
+        logits = self._logits(model, batch)
+        return windows.stitch(logits, batch["own"]) if "own" in batch else logits
+
+    def _logits(self, model: Any, batch: Batch) -> torch.Tensor:
+        """(B, T, K), of windows (W, T, K)."""
+        inputs = {key: value for key, value in batch.items() if key not in ("labels", "own")}
+        return model(**inputs).logits  # type: ignore[no-any-return]
 
     def loss(self, model: Any, batch: Batch) -> Loss:
         """Cross-entropy, the mean over the units of the batch."""
-        logits, targets = self.forward(model, batch), batch["labels"]
+        logits, targets = self._logits(model, batch), batch["labels"]
         total = torch.nn.functional.cross_entropy(
             logits.float().flatten(0, 1), targets.flatten(), ignore_index=tokens.IGNORED, reduction="sum"
         )
         count = int((targets != tokens.IGNORED).sum())
-        return Loss(total / max(count, 1), logits, count=count)
+        outputs = windows.stitch(logits, batch["own"]) if "own" in batch else logits
+        return Loss(total / max(count, 1), outputs, count=count)
 
     def decode(self, outputs: Sequence[Any], features: Sequence[Features], processor: Any) -> list[Prediction]:  # noqa: ARG002
         """Entities with their text and score, which is the probability of their least sure unit."""

@@ -238,6 +238,7 @@ class Loop:
             "trainable_parameters": sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
             "unknown": self.features.unknown,
             "truncated": self.features.truncated,
+            "cut": self.features.cut,
             "resumed_from": str(resumed) if resumed else None,
             "damaged": [str(path) for path in damaged],
         }
