@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy
 
-from jishi.core.contracts import Prediction, Row
+from jishi.core.contracts import Batch, Prediction, Row
 from jishi.metrics import generation, language_model
 from jishi.models.ends import Ends
 from jishi.tasks import _rivals
@@ -27,6 +27,12 @@ def prediction(output: Any, ends: Ends) -> Prediction:
         "log_probability": float(table[:, 1].mean()) if ids else 0.0,
         "complete": bool(ids) and ends.reached(ids),
     }
+
+
+def chosen(batch: Batch) -> Batch:
+    """Of a batch of pairs, the chosen answers alone."""
+    names = ("input_ids", "attention_mask", "labels")
+    return {**batch, **{name: batch[name][: len(batch[name]) // 2] for name in names}}
 
 
 def score(predictions: Sequence[Prediction], rows: Sequence[Row]) -> dict[str, float]:

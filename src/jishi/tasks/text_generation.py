@@ -8,14 +8,14 @@ import numpy
 from torch.nn import functional
 
 from jishi.core.contracts import Base, Batch, Features, Head, Loss, Prediction, Rival, Row, Task, option
-from jishi.core.errors import DataError
+from jishi.core.errors import DataError, UsageError
 from jishi.models import tokens
 from jishi.models.chat import Chat
 from jishi.models.cross_entropy import cross_entropy
 from jishi.models.decoding import Decoding
 from jishi.models.ends import Ends
 from jishi.models.generate import generate, stream
-from jishi.tasks import _turns, _written
+from jishi.tasks import _preference, _turns, _written
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,19 @@ class TextGeneration(Task):
         "auto", "What the rows hold; auto reads it off them.", "数据是对话还是纯文本；auto 根据数据判断。"
     )
 
+    preference: Literal["none", "dpo", "ipo"] = option(
+        "none",
+        "Learn from chosen and rejected answers, held to the model as it was (adapt=lora): dpo (arXiv:2305.18290) or ipo "
+        "(arXiv:2310.12036); none learns the chosen answers alone.",
+        "从优选与劣选答案中学习，以训练前的模型为参照（需 adapt=lora）：dpo（arXiv:2305.18290）或 ipo"
+        "（arXiv:2310.12036）；none 只学优选答案。",
+    )
+    beta: float = option(
+        0.1,
+        "Preference: how dearly the model leaves what it was; larger stays nearer.",
+        "偏好学习：偏离原模型的代价，越大越接近原模型。",
+    )
+
     @property
     def metric(self) -> str:  # type: ignore[override]
         """chrF of answers; of plain text, the mean probability of a character."""
@@ -59,6 +72,10 @@ class TextGeneration(Task):
         chats = sum(row.get("prompt") is not None for row in rows)
         if 0 < chats < len(rows):
             raise DataError("tasks.mixed-forms", chats=chats, texts=len(rows) - chats)
+        if self.preference != "none" and any(row.get("rejected") is None for row in rows):
+            raise DataError("tasks.no-preferences", given=self.preference)
+        if not self.beta > 0:
+            raise UsageError("tasks.beta-range", given=self.beta)
         return replace(
             self,
             form="conversation" if chats else "plain",
@@ -76,11 +93,20 @@ class TextGeneration(Task):
         """
         if row.get("prompt") is None:
             return self._plain(row["text"], processor)
+        features = self._chat(row["prompt"], row.get("answer"), processor)
+        if self.preference != "none" and row.get("rejected") is not None:
+            other = self._chat(row["prompt"], row["rejected"], processor)
+            features |= {"rejected_ids": other["input_ids"], "rejected_labels": other["labels"]}
+            features["length"] = 2 * max(features["length"], other["length"])  # what the two cost side by side
+            features["truncated"] |= other["truncated"]
+        return features
+
+    def _chat(self, turns: Sequence[Mapping[str, str]], said: str | None, processor: Any) -> Features:
         limit = tokens.limit(processor, self.max_length)
         room = limit - min(self.decoding.max_new_tokens, limit // 2)
-        prompt, learnt = self.chat.prompt(processor, row["prompt"])
+        prompt, learnt = self.chat.prompt(processor, turns)
         kept = prompt[-room:]
-        answer = [] if row.get("answer") is None else self.chat.answer(processor, row["answer"])
+        answer = [] if said is None else self.chat.answer(processor, said)
         written = answer[: limit - len(kept)]
         features = tokens.describe(processor, [*kept, *written])
         features["prompt_ids"] = numpy.asarray(kept, dtype=numpy.int32)
@@ -104,12 +130,19 @@ class TextGeneration(Task):
         return found
 
     def collate(self, features: Sequence[Features], processor: Any) -> Batch:
-        batch = tokens.pad(features, processor)
+        rows = [{**row, "length": len(row["input_ids"])} for row in features]
+        if paired := all("rejected_ids" in row for row in features):
+            rows += [
+                {**tokens.describe(processor, row["rejected_ids"]), "labels": row["rejected_labels"]}
+                for row in features
+            ]
+        batch = tokens.pad(rows, processor)
         prompts = [tokens.describe(processor, row["prompt_ids"]) for row in features]
         batch["prompts"] = tokens.pad(prompts, processor)
         batch["ends"] = self._ends(processor, whole=bool(self.decoding.stop))
+        batch["paired"] = paired
         if all("labels" in row for row in features):
-            batch["labels"] = tokens.stack([row["labels"] for row in features], tokens.IGNORED)
+            batch["labels"] = tokens.stack([row["labels"] for row in rows], tokens.IGNORED)
         return batch
 
     def forward(self, model: Any, batch: Batch) -> Any:
@@ -118,7 +151,10 @@ class TextGeneration(Task):
         return generate(model, prompts, self.decoding, batch["ends"])
 
     def loss(self, model: Any, batch: Batch) -> Loss:
-        """Cross-entropy, the mean over the tokens to be learnt."""
+        """Cross-entropy, the mean over the tokens to be learnt; of pairs, the preference loss."""
+        if batch["paired"] and _preference.applies(model):
+            return _preference.loss(model, batch, method=self.preference, beta=self.beta)
+        batch = _written.chosen(batch) if batch["paired"] else batch
         targets = batch["labels"][:, 1:]  # (B, T-1)
         follows = targets != tokens.IGNORED
         inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
