@@ -32,6 +32,7 @@ MESSAGES = [SYSTEM, USER, {"role": "assistant", "content": "2"}]
             {"conversations": [{"from": "human", "value": "1+1=?"}, {"from": "gpt", "value": "2"}], "system": "Be brief."},
             {"prompt": [SYSTEM, USER], "answer": "2"},
         ),
+        ({"turns": ["1+1=?", "2"]}, ROW), ({"turns": '["1+1=?", "2"]'}, ROW),
         ({"prompt": "1+1=?", "chosen": "2", "rejected": "3"}, {**ROW, "rejected": "3"}),
         (
             {"prompt": "1+1=?", "chosen": [USER, {"role": "assistant", "content": "2"}], "rejected": "3"},
@@ -48,7 +49,8 @@ def test_every_form_comes_to_the_same_row_and_that_row_to_itself(raw, row) -> No
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        ({"prompt": "1+1=?"}, "no answer"), ({"prompt": "1+1=?", "answer": " "}, "no answer in answer"),
+        ({"prompt": "1+1=?"}, "no answer"), ({"turns": ["1+1=?", "2", "?"]}, "no answer"), ({"turns": "x"}, "no answer"),
+        ({"prompt": "1+1=?", "answer": " "}, "no answer in answer"),
         ({"instruction": "1+1=?", "output": ""}, "no answer"),
         ({"messages": [SYSTEM, USER]}, "no answer"), ({"messages": [MESSAGES[2]]}, "does not end with a user turn"),
         ({"messages": [SYSTEM, *MESSAGES]}, "second system turn"), ({"messages": [SYSTEM], "answer": "2"}, "user turn"),

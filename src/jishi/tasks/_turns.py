@@ -4,6 +4,7 @@
 |---|---|
 | OpenAI | messages: [{"role", "content"}] |
 | ShareGPT | conversations: [{"from", "value"}], system? |
+| lists | turns: [text, …], the user's first, in turn |
 | Alpaca | instruction, input?, output, system?, history? |
 | pairs | prompt (text or messages), completion, answer or response |
 | preference | prompt, chosen, rejected (texts or messages) |
@@ -18,6 +19,7 @@ from jishi.core import registry
 from jishi.core.contracts import Modality, Row
 from jishi.core.errors import RowError
 
+ROLES = ("user", "assistant")
 ANSWERS = ("answer", "completion", "response", "output", "chosen")
 
 
@@ -49,17 +51,22 @@ def _read(raw: Mapping[str, Any]) -> tuple[Any, Any]:
         return raw["messages"], answer
     if raw.get("conversations") is not None:
         return _with_system(raw, _listed(raw["conversations"])), answer
+    if raw.get("turns") is not None:
+        return _with_system(raw, _alternating(_listed(raw["turns"]))), answer
     if raw.get("instruction") is not None:
         asked = "\n".join(str(part) for part in (raw["instruction"], raw.get("input")) if part not in (None, ""))
-        past = [
-            {"role": role, "content": said}
-            for pair in _listed(raw.get("history") or [])
-            for role, said in zip(("user", "assistant"), pair, strict=False)
-        ]
+        past = _alternating([said for pair in _listed(raw.get("history") or []) for said in pair])
         return _with_system(raw, [*past, {"role": "user", "content": asked}]), answer
     if raw.get("prompt") is not None:
         return raw["prompt"], answer
     return None, None
+
+
+def _alternating(said: Any) -> Any:
+    """What user and assistant say in turn, with their roles."""
+    if not isinstance(said, list | tuple):
+        return said
+    return [{"role": ROLES[place % 2], "content": text} for place, text in enumerate(said)]
 
 
 def _with_system(raw: Mapping[str, Any], turns: Any) -> Any:
@@ -74,7 +81,7 @@ def _conversation(value: Any) -> list[dict[str, str]]:
 
 def _listed(value: Any) -> Any:
     """A cell of a CSV file holds turns as JSON; any other text is what it says."""
-    if isinstance(value, str) and value.lstrip().startswith("[{"):
+    if isinstance(value, str) and value.lstrip().startswith(("[{", '["')):
         try:
             return json.loads(value)
         except ValueError:
