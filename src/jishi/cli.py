@@ -108,6 +108,7 @@ def predict(
     bundle: str,
     inputs: Annotated[list[str] | None, typer.Argument(help="Texts or pictures. 文本或图片。")] = None,
     file: Annotated[str | None, typer.Option(help="A file of rows (any format prepare reads). 数据文件。")] = None,
+    stream: Annotated[bool, typer.Option(help="Show written answers as they come. 边生成边显示。")] = False,
     as_json: Json = False,
     debug: Debug = False,
     lang: Lang = None,
@@ -123,6 +124,11 @@ def predict(
             rows += [raw for _, raw in read(file)]
         if not rows:
             raise UsageError("cli.no-inputs")
+        if stream:
+            predictor = api.load(bundle)
+            for row in rows:
+                terminal.pieces(predictor.generate_stream(row))
+            return
         answers = api.predict(bundle, rows)
         _show(
             [{"input": row, **answer} for row, answer in zip(rows, answers, strict=True)], as_json, terminal.predictions

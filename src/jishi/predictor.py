@@ -22,7 +22,7 @@ import torch
 
 from jishi.core import bundle, registry
 from jishi.core.contracts import Features, Modality, Prediction, Row, Task
-from jishi.core.errors import BundleError, RowError, did_you_mean
+from jishi.core.errors import BundleError, RowError, UsageError, did_you_mean
 from jishi.data.columns import canonical
 from jishi.models import inference
 
@@ -98,7 +98,12 @@ class Predictor:
         return [{**one, **self._foreseen(row)} for one, row in zip(predictions, rows, strict=True)]
 
     def generate_stream(self, raw: Any) -> Iterator[str]:
-        """The answer of a task that writes, in pieces of whole characters, each as soon as it is certain."""
+        """The answer of a task that writes, in pieces of whole characters, each as soon as it is certain.
+
+        Raises UsageError for a task that does not write.
+        """
+        if type(self.task).stream is Task.stream:
+            raise UsageError("predictor.writes-nothing", task=registry.name_of(self.task))
         features = self.encode(raw)
         with self._lock:
             yield from self.task.stream(self.model, features, self.processor)
@@ -191,6 +196,8 @@ class Predictor:
         features = self.encode(row)
         with self._lock, torch.inference_mode():
             batch = inference.to(self.task.collate([features], self.processor), self.model.device)
+            if "labels" not in batch:
+                return {}
             loss = self.task.loss(self.model, batch)
         targets = loss.weight(1)
         return {"nats": float(loss.value) * targets, "targets": float(targets)}

@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from rich.console import Console
@@ -141,6 +141,13 @@ def predictions(value: Sequence[Mapping[str, Any]]) -> None:
     for answer in value:
         shown = {key: _beginning(given) for key, given in answer.items() if key != "scores"}
         console.print(json.dumps(shown, ensure_ascii=False), markup=False, soft_wrap=True)
+
+
+def pieces(value: Iterable[str]) -> None:
+    """An answer as it is written, then the end of the line."""
+    for piece in value:
+        print(piece, end="", flush=True)  # noqa: T201
+    print()  # noqa: T201
 
 
 def models(value: Sequence[Mapping[str, Any]]) -> None:

@@ -14,6 +14,7 @@ from jishi.models import tokens
 from jishi.models.chat import Chat
 from jishi.models.decoding import Decoding
 from jishi.predictor import Predictor, decision
+from jishi.tasks.text_classification import TextClassification
 from jishi.tasks.text_generation import TextGeneration
 
 PROCESSOR = writers.bytewise()
@@ -159,3 +160,9 @@ def test_the_rival_of_plain_text_knows_how_frequent_characters_are() -> None:
 def test_a_stream_makes_up_the_answer() -> None:
     model = predictor(task())
     assert "".join(model.generate_stream("一加一")).strip() == model.predict(["一加一"])[0]["text"]
+
+
+def test_a_task_that_does_not_write_has_nothing_to_stream() -> None:
+    silent = Predictor(None, TextClassification(), None, {})
+    with pytest.raises(UsageError, match="text-classification"):
+        next(silent.generate_stream("x"))

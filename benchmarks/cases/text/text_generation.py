@@ -4,10 +4,10 @@ from cases.case import LAST_ONLY, Case
 
 SUMS = {
     "model": "smollm2-135m",
-    "task": {"name": "text-generation", "max_length": 384, "decoding": {"max_new_tokens": 160}},
+    "task": {"name": "text-generation", "max_length": 320, "decoding": {"max_new_tokens": 128}},
     "adapt": {"name": "lora", "rank": 8},
     "train": {"epochs": 1, "batch_size": 8, "validate_every": LAST_ONLY},
-    "data": {"columns": {"prompt": "question"}, "validation_rows": 16, "test_rows": 40},
+    "data": {"columns": {"prompt": "question"}, "validation_rows": 8, "test_rows": 24},
 }
 TALK = {
     "model": {"name": "transformer-decoder", "size": "tiny"},
@@ -16,6 +16,6 @@ TALK = {
     "data": {"on_bad_row": "skip"},  # a few dialogues end with the user
 }
 CASES = [
-    Case("gsm8k 400 lora", "gsm8k", SUMS, 400, seeds=1),
+    Case("gsm8k 160 lora", "gsm8k", SUMS, 160, seeds=1),
     Case("chatterbot_dialogs all scratch", "chatterbot_dialogs", TALK, seeds=1),
 ]

@@ -5,23 +5,19 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import numpy
-
 from jishi.core.contracts import Batch, Prediction, Row
 from jishi.metrics import generation, language_model
 from jishi.models.ends import Ends
+from jishi.models.generate import certain
 from jishi.tasks import _rivals
-from jishi.tasks._outputs import array
 
 METRIC_OF_ANSWERS, METRIC_OF_TEXT = "chrf", "likelihood"
 
 
 def prediction(output: Any, ends: Ends) -> Prediction:
-    """The text of an answer (N, 3). Where a margin is below nothing, another token would have been better: it ends there."""
-    table = array(output)
-    tossed = numpy.flatnonzero(table[:, 2] < 0)
-    table = table[: tossed[0]] if len(tossed) else table
-    ids = [round(token) for token in table[:, 0]]
+    """The text of an answer (N, 3), the mean log-probability of its tokens, and whether it came to an end."""
+    table = certain(output)
+    ids = [round(token) for token in table[:, 0].tolist()]
     return {
         "text": ends.text(ids).strip(),
         "log_probability": float(table[:, 1].mean()) if ids else 0.0,
