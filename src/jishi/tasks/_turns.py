@@ -32,7 +32,7 @@ def parse(raw: Mapping[str, Any], *, training: bool) -> Row:
     if answer is None and turns[-1]["role"] == "assistant":
         answer, turns = turns[-1]["content"], turns[:-1]
     if not turns or turns[-1]["role"] != "user":
-        raise RowError("tasks.no-question")
+        raise RowError("tasks.no-user-turn")
     row: dict[str, Any] = {"prompt": turns}
     if answer is None and not training:
         return row
