@@ -50,9 +50,19 @@ def _entities(name: str) -> dict[str, Any]:
     return {"text": text, "spans": [{"start": start, "end": start + len(name), "label": label}]}
 
 
+def _question(name: str) -> dict[str, Any]:
+    text = f"{name} 在门口等"
+    return {"question": f"谁在门口等？{name}？", "context": text, "answers": [{"text": name, "start": 0}]}
+
+
 ROWS: Mapping[str, list[dict[str, Any]]] = {
     "text-classification": [{"text": text, "label": "bad" if i % 2 else "good"} for i, text in enumerate(TEXTS)],
     "token-classification": [_entities(name) for name in NAMES],
+    "question-answering": [_question(name) for name in NAMES],
+    "multiple-choice": [
+        {"question": f"{text}: {i}", "choices": ["好", "坏", "无法判断"][: 2 + i % 2], "answer": i % 2}
+        for i, text in enumerate(TEXTS)
+    ],
     "image-classification": [{"image": picture(i), "label": "b" if i % 2 else "a"} for i in range(8)],
     "translation": [{"source": chinese, "target": english} for chinese, english in PARALLEL],
     "summarization": [

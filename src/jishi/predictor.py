@@ -86,16 +86,18 @@ class Predictor:
         while some := [self.encode(raw) for raw in islice(rows, AT_ONCE)]:
             yield from self.answer(some)
 
-    def examine(self, rows: Sequence[Row]) -> list[Prediction]:
+    def examine(self, rows: Iterable[Row]) -> Iterator[Prediction]:
         """The predictions of held-out rows, to be scored.
 
         Where a task writes its answers, each prediction also says how well the model foresaw the reference: "nats", the
         negative log-probability of its "targets" together.
         """
-        predictions = self.predict(rows)
         if not self.task.generates:
-            return predictions
-        return [{**one, **self._foreseen(row)} for one, row in zip(predictions, rows, strict=True)]
+            yield from self.stream(rows)
+            return
+        source = iter(rows)
+        while some := list(islice(source, AT_ONCE)):
+            yield from ({**one, **self._foreseen(row)} for one, row in zip(self.predict(some), some, strict=True))
 
     def generate_stream(self, raw: Any) -> Iterator[str]:
         """The answer of a task that writes, in pieces of whole characters, each as soon as it is certain.

@@ -121,7 +121,7 @@ def test_probes_are_replayed_and_a_coin_toss_is_none() -> None:
 
 def test_held_out_rows_tell_how_well_they_were_foreseen() -> None:
     model = predictor(task())
-    examined = model.examine(ROWS)
+    examined = list(model.examine(ROWS))
     assert examined[1]["targets"] == len("purple") + 1
     found = model.task.score(examined, ROWS)
     nats = sum(one["nats"] for one in examined)

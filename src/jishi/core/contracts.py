@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     import numpy
     import torch
 
-Row = Mapping[str, Any]  # one example, canonical: the keys are the task's `columns` and `targets`
+Row = Mapping[
+    str, Any
+]  # one example, canonical: the keys are the task's `columns` and `targets`; "mended" how `parse` put it right
 Features = dict[str, Any]  # one encoded row: lists or arrays; "length" is its cost in tokens (1 where rows are equal),
 # "windows" its parts where a model reads it in several, "cut" how many of its targets can't be taught
 Batch = dict[str, Any]  # collated tensors, keyed as the model's forward names them, targets under "labels"

@@ -61,8 +61,10 @@ def processor(spec: ModelSpec, rows: Iterable[Row] | None = None) -> Any:
     `vocabulary` cuts one down to them. Raises ModelError.
     """
     origin = locate(spec)
+    if spec.tokens and not (isinstance(origin, scratch.Design) and origin.learns):
+        raise ModelError("models.no-pattern", name=spec.name)
     if isinstance(origin, scratch.Design):
-        return origin.processor(spec.name, rows)
+        return origin.processor(spec.name, rows, spec.tokens)
     found = checkpoint.processor(origin)
     if rows is not None and learns_processor(spec):
         whole = spec.vocabulary == "scripts"
