@@ -86,18 +86,19 @@ class Predictor:
         while some := [self.encode(raw) for raw in islice(rows, AT_ONCE)]:
             yield from self.answer(some)
 
-    def examine(self, rows: Iterable[Row]) -> Iterator[Prediction]:
-        """The predictions of held-out rows, to be scored.
+    def examine(self, rows: Sequence[Row]) -> Iterable[Prediction]:
+        """The predictions of held-out rows, to be scored: with what only all of them together tell.
 
-        Where a task writes its answers, each prediction also says how well the model foresaw the reference: "nats", the
-        negative log-probability of its "targets" together.
+        Where a task writes its answers, each also says how well the model foresaw the reference: "nats", the negative
+        log-probability of its "targets" together.
         """
-        if not self.task.generates:
-            yield from self.stream(rows)
-            return
-        source = iter(rows)
-        while some := list(islice(source, AT_ONCE)):
-            yield from ({**one, **self._foreseen(row)} for one, row in zip(self.predict(some), some, strict=True))
+        if self.task.generates:
+            return ({**one, **self._foreseen(row)} for one, row in zip(self.stream(rows), rows, strict=True))
+        if type(self.task).relate is Task.relate:
+            return self.stream(rows)
+        features = [self.encode(row) for row in rows]
+        outputs = self._forward(features)
+        return self.task.relate(self._decode(outputs, features), outputs, rows)
 
     def generate_stream(self, raw: Any) -> Iterator[str]:
         """The answer of a task that writes, in pieces of whole characters, each as soon as it is certain.
