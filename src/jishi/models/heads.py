@@ -167,9 +167,12 @@ def build_backbone(config: dict[str, Any]) -> PreTrainedModel:
     """The bare model of a configuration, without the pooling layer that the head would not use."""
     parsed = AutoConfig.for_model(**config)
     kind = AutoModel._model_mapping[type(parsed)]
-    parameters = inspect.signature(kind).parameters
-    options = {"add_pooling_layer": False} if "add_pooling_layer" in parameters else {}
-    return AutoModel.from_config(parsed, **options)
+    return AutoModel.from_config(parsed, **bare(kind))
+
+
+def bare(kind: type) -> dict[str, bool]:
+    """The options by which a class of bare models leaves out its pooling layer, which nothing here reads."""
+    return {"add_pooling_layer": False} if "add_pooling_layer" in inspect.signature(kind).parameters else {}
 
 
 def head_modules(model: nn.Module) -> list[str]:
@@ -182,6 +185,11 @@ def head_modules(model: nn.Module) -> list[str]:
     if isinstance(getattr(backbone, "pooler", None), nn.Module):
         named.append((f"{prefix}.pooler", backbone.pooler))
     return [name for name, child in named if any(True for _ in child.parameters())]
+
+
+def fresh(model: Any) -> list[str]:
+    """Names of the head modules that begin anew with a task; none in a language model, which is pretrained as a whole."""
+    return head_modules(model) if model.get_output_embeddings() is None else []
 
 
 def layers(model: nn.Module) -> list[nn.Module]:
