@@ -53,7 +53,7 @@ class TaskScore(Evaluator):
         """
         task = task or predictor.task
         _check(task, rows)
-        answers = kept.keep(predictor.stream(rows)) if predictions is None else predictions
+        answers = kept.keep(predictor.examine(rows)) if predictions is None else predictions
         systems = {"": answers, **(rivals or {})}
         for name, given in systems.items():
             if len(given) != len(rows):

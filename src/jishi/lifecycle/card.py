@@ -19,7 +19,7 @@ def card(record: Mapping[str, Any]) -> str:
     objective = spec.plugin(Objective, Document(given, "task"))
     scores = {name: score for name, score in (record.get("scores") or {}).items() if isinstance(score, Mapping)}
     decisive = getattr(objective, "metric", "")
-    columns = list(objective.required())
+    columns = list(objective.required()) or list(objective.columns)[:1]
     base = str((record.get("model") or {}).get("base") or "scratch")
     raw = _raw(objective, columns)
     return (

@@ -45,4 +45,9 @@ class ModelSpec:
         "Text put before every sentence; empty takes what the base says.",
         "加在每句前的提示；留空则按基座的说明。",
     )
+    passage_prefix: str | None = option(
+        None,
+        "Text put before a passage that is searched; empty takes what the base says.",
+        "加在被检索段落前的提示；留空则按基座的说明。",
+    )
     revision: str | None = option(None, "Commit or tag of a hub model.", "Hub 模型的提交号或标签。")
