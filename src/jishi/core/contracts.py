@@ -118,6 +118,10 @@ class Objective(ABC):
     def parse(self, raw: Mapping[str, Any], *, training: bool = True) -> Row:
         """The canonical row of a raw one; without `training`, targets may be absent. Raises RowError with a reason."""
 
+    def required(self) -> tuple[str, ...]:
+        """The input columns that no row may lack."""
+        return tuple(name for name, modality in self.columns.items() if not modality.endswith("?"))
+
     def initialize(self, rows: Sequence[Row], base: Base) -> Self:  # noqa: ARG002
         """This objective with what it must know of the training rows (labels) and the base (prefix, length) filled in."""
         return self
