@@ -86,6 +86,8 @@ def test_offsets_are_characters_of_the_text_astral_ones_too():
         ({"answers": [answer("cafe", 2)], "text": "a cafe\u0301 b"}, "tasks.answer-cuts"),
         ({"answers": [answer("\U0001f469", 0)], "text": "\U0001f469\u200d\U0001f467 x"}, "tasks.answer-cuts"),
         ({"answers": [answer("Ann", 0)], "text": "  "}, "modalities.no-text"),
+        ({"answers": [answer("Ann", 0)], "text": ""}, "tasks.question-incomplete"),
+        ({"answers": [], "question": None}, "tasks.question-incomplete"),
     ],
 )
 def test_a_bad_row_is_refused_with_its_reason(given, code):
