@@ -130,7 +130,10 @@ def _states(
             asked = to(batch, model.device)
             with torch.inference_mode(), quick(asked):
                 objective.loss(model, asked)
-            yield {"states": seen.pop().clone(), "labels": batch["labels"]}
+            states = seen.pop().clone()
+            if len(states) != len(batch["labels"]):
+                raise TrainingError("training.head-per-row", rows=len(batch["labels"]), states=len(states))
+            yield {"states": states, "labels": batch["labels"]}
     finally:
         hook.remove()
         model.train(training)
