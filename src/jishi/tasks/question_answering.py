@@ -29,6 +29,7 @@ class QuestionAnswering(Task):
 
     columns = {"question": "text", "context": "text"}
     targets = (("answers",),)
+    labelled = False
     metric = "f1"
 
     max_length: Annotated[int, Field(ge=16)] | None = option(
