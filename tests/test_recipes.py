@@ -12,6 +12,7 @@ import pytest
 
 import jishi
 from jishi.core import document, spec
+from jishi.data.rows import read
 from jishi.lifecycle.finetune import FinetuneSpec
 
 ROOT = Path(__file__).parent.parent
@@ -74,6 +75,40 @@ def test_the_entity_finder_goes_its_five_steps(tmp_path):
 
     over_http = asyncio.run(served(run.bundle, TEXT))
     assert [entity["text"] for entity in over_http["entities"]] == [entity["text"] for entity in answer["entities"]]
+
+
+def test_questions_are_answered_in_their_text_or_not_at_all(tmp_path):
+    data = tmp_path / "data"
+    prepared = jishi.prepare("examples/data/questions", out=data, task="question-answering")
+    assert (len(prepared.train), len(prepared.validation), len(prepared.test)) == (600, 120, 240)
+    small = ["model=text-cnn", "train.max_steps=30", "train.precision=fp32", "train.learning_rate=5e-3"]
+    run = jishi.finetune("recipes/questions.yaml", overrides=[*small, f"data={data}", f"out={tmp_path / 'run'}"])
+    assert set(run.evaluation["scores"]) == {
+        "exact_match", "f1", "answerable_exact_match", "answerable_f1", "unanswerable_accuracy"
+    }  # fmt: skip
+    row = {"question": "Who owns the shop?", "context": "Old Mill belongs to Greta Holm."}
+    (answer,) = jishi.predict(run.bundle, [row])
+    assert all(row["context"][one["start"] : one["end"]] == one["answer"] for one in answer["candidates"])
+
+
+@pytest.mark.slow
+@pytest.mark.embedded
+def test_the_question_recipe_as_it_stands_is_far_better_than_its_plain_rival(tmp_path):
+    run = jishi.finetune("recipes/questions.yaml", out=tmp_path / "run")
+    rival = run.evaluation["rivals"][run.baseline]["scores"]["f1"]
+    assert run.evaluation["scores"]["f1"]["value"] > rival["value"] + 0.3
+
+
+def test_the_question_rows_are_what_their_script_writes_and_the_test_part_has_answers_of_its_own():
+    folder = ROOT / "examples" / "data" / "questions"
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    example("questions.py")
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+    found = {
+        part: {answer["text"] for _, row in read(folder / f"{part}.json") for answer in row["answers"]}
+        for part in ("train", "dev", "test")
+    }
+    assert len(found["test"]) > 30 and not found["test"] & (found["train"] | found["dev"])
 
 
 async def served(bundle: Path, text: str) -> dict[str, Any]:

@@ -108,6 +108,7 @@ class Objective(ABC):
 
     columns: ClassVar[Mapping[str, str]]  # input column → modality; "text?" marks an optional one
     targets: ClassVar[tuple[tuple[str, ...], ...]] = ((),)
+    labelled: ClassVar[bool] = True  # targets are labels, counted and split evenly; a text written or found is none
     joint: ClassVar[bool] = (
         False  # rows' losses hang on each other: `loss` is `compare` of what `represent` says of each
     )
@@ -185,7 +186,7 @@ class Task(Objective):
         return list(predictions)
 
     def calibrate(self, outputs: Sequence[Any], rows: Sequence[Row]) -> Self:  # noqa: ARG002
-        """This task with its confidences fitted on held-out rows (temperature scaling, arXiv:1706.04599)."""
+        """This task with its confidences, and its thresholds, fitted on held-out rows (temperature scaling, arXiv:1706.04599)."""
         return self
 
     @abstractmethod
