@@ -12,7 +12,9 @@ from conftest import DATA
 from jishi.core.contracts import Base
 from jishi.core.errors import DataError, RowError
 from jishi.core.script import units
-from jishi.models import inference
+from jishi.models import heads, inference, load
+from jishi.models.spec import ModelSpec
+from jishi.predictor import Predictor
 from jishi.tasks._spans import to_bio, to_bioes
 from jishi.tasks.token_classification import TokenClassification
 from jishi.training.features import Encoded
@@ -51,6 +53,7 @@ def test_spans_are_read_in_every_form():
         {"entities": [span(0, 3), span(8, 11)]},
         {"spans": json.dumps([span(0, 3), span(8, 11)])},
         {"spans": [[0, 3, "PER"], (8, 11, "PER")]},
+        {"spans": [{"start": 0, "end": 3, "slot": "PER"}, {"start": 8, "end": 11, "type": "PER"}]},
         {"spans": [{"start": 0, "end": 4, "type": "PER"}, {"start": 7, "end": 11, "type": "PER", "text": " Bob"}]},
     ]
     for form in forms:
@@ -183,6 +186,56 @@ def test_texts_in_windows_are_learnt_from_beside_short_ones(tmp_path):
     assert loop.update.packs
     judged = [event.values for event in events if event.kind == "validation"]
     assert judged[-1]["f1"] == 1.0
+
+
+def test_transitions_are_learnt_saved_and_decoded_with(tmp_path):
+    long = "Bob met Ann Lee and Bob and Ann Lee"
+    texts = ["Ann Lee met Bob", "we met Ann Lee", "Bob ran", "no one ran", "Ann Lee ran", "we met Bob", long, "we ran"]
+    rows = [
+        {"text": text, "spans": [span(*found.span()) for found in re.finditer("Ann Lee|Bob", text)]} for text in texts
+    ]
+    base = Base("nano", "text", max_length=8)
+    task = TokenClassification(decoding="crf").initialize(rows, base)
+    design = ModelSpec("transformer-encoder", size="nano", dropout=0.0)
+    processor = load.processor(design, rows)
+    torch.manual_seed(0)
+    model = load.model(design, task.head(), base, processor)
+    assert model.transitions.weight.shape == (4, 3) and not model.transitions.weight.any()
+    spec = TrainSpec(epochs=60, batch_size=4, learning_rate=3e-3, max_unknown=1.0, precision="fp32")
+    loop = Loop(
+        model, task, processor, spec,
+        train=rows, validation=rows, head=heads.head_modules(model), learning_rate=1e-3, folder=tmp_path / "run", seed=0,
+    )  # fmt: skip
+    events = list(loop.events(resume=False))
+    assert loop.update.packs and any("windows" in row for row in loop.features)
+    assert [event.values["f1"] for event in events if event.kind == "validation"][-1] == 1.0
+    scores = model.transitions().detach()
+    assert scores[1, 2] > scores[1, 1]  # "Ann" goes on with "Lee"; a name never follows a name
+    model.save_pretrained(tmp_path / "saved")
+    processor.save_pretrained(tmp_path / "saved")
+    again, other = load.reload(tmp_path / "saved", task.head().architecture)
+    answers = Predictor(again, task, other, {}).predict(texts)
+    assert answers == Predictor(loop.model.eval(), task, processor, {}).predict(texts)
+    assert [[found["text"] for found in answer["entities"]] for answer in answers] == [
+        re.findall("Ann Lee|Bob", text) for text in texts
+    ]
+    scores = [found["score"] for answer in answers for found in answer["entities"]]
+    assert min(scores) > 0.3 and max(scores) <= 1
+    plain = TokenClassification(labels=("PER",))
+    fresh = load.model(ModelSpec(str(tmp_path / "saved")), plain.head(), base)
+    assert fresh.transitions is None
+
+
+def test_each_token_alone_may_say_what_a_sequence_may_not():
+    processor = tokenizer("a b")
+    answers = []
+    for decoding in ("argmax", "viterbi"):
+        task = TokenClassification(labels=("X", "Y"), decoding=decoding)
+        features = task.encode({"text": "a b"}, processor)
+        logits = torch.zeros(4, 5)
+        logits[1, 1], logits[2, 4], logits[2, 2] = 3.0, 3.0, 2.0  # B-X, then I-Y rather than I-X
+        answers.append([(e["text"], e["label"]) for e in task.decode([logits], [features], None)[0]["entities"]])
+    assert answers == [[("a", "X"), ("b", "Y")], [("a b", "X")]]
 
 
 def test_a_stride_beyond_a_window_is_refused():

@@ -163,7 +163,8 @@ class Task(Objective):
         """How right one answer is, 0 to 1: what bad cases, slices and paired tests are made of."""
 
     def details(self, predictions: Sequence[Prediction], rows: Sequence[Row]) -> dict[str, Any]:  # noqa: ARG002
-        """Behind the score: "per_class" [{label, precision, recall, f1, support}], "confusion" {labels, matrix}."""
+        """Behind the score: "per_class" [{label, precision, recall, f1, support}], "confusion" {labels, matrix}, "partial"
+        {kind of mistake: entities}."""
         return {}
 
     @abstractmethod

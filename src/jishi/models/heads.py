@@ -5,6 +5,7 @@ module makes transformers' Auto classes read such folders. Losses are computed e
 """
 
 import inspect
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -13,20 +14,23 @@ from torch import nn
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import ImageClassifierOutput, SequenceClassifierOutput, TokenClassifierOutput
 
+REACH = 30.0  # how much further a step moves a transition than another weight: it is a logit, not a factor of one
 POOLINGS = ("cls", "mean", "max")
 
 
 class PooledConfig(PreTrainedConfig):
-    """A backbone's own configuration, how its states are pooled, and the head's dropout."""
+    """A backbone's own configuration, how its states are pooled, the head's dropout, whether it learns `Transitions`."""
 
     model_type = "jishi-pooled"
 
     def __init__(
-        self, backbone: dict[str, Any] | None = None, pooling: str = "mean", dropout: float = 0.1, **kwargs: Any
-    ) -> None:
+        self, backbone: dict[str, Any] | None = None, pooling: str = "mean", dropout: float = 0.1, transitions: bool = False,
+        **kwargs: Any,
+    ) -> None:  # fmt: skip
         self.backbone = backbone or {}
         self.pooling = pooling
         self.dropout = dropout
+        self.transitions = transitions
         super().__init__(**kwargs)
 
 
@@ -67,16 +71,45 @@ class PooledForSequenceClassification(Pooled):
         return SequenceClassifierOutput(logits=logits)
 
 
+class Transitions(nn.Module):
+    """How much likelier each of K tags is after another: scores (K + 1, K), in the last row after the beginning."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(count + 1, count))
+
+    def forward(self) -> torch.Tensor:
+        return self.weight * REACH
+
+
+@dataclass
+class TaggedOutput(TokenClassifierOutput):
+    """Logits, and the scores of `Transitions` where the head learns them."""
+
+    transitions: torch.Tensor | None = None
+
+
 class PooledForTokenClassification(Pooled):
     """Logits (B, T, K), one row a token."""
 
     pools = False
 
+    def __init__(self, config: PooledConfig, backbone: PreTrainedModel | None = None) -> None:
+        super().__init__(config, backbone)
+        self.transitions = Transitions(config.num_labels) if config.transitions else None
+
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, Transitions):
+            nn.init.zeros_(module.weight)
+        else:
+            super()._init_weights(module)
+
     def forward(
         self, input_ids: torch.Tensor | None = None, attention_mask: torch.Tensor | None = None, **inputs: Any
-    ) -> TokenClassifierOutput:
+    ) -> TaggedOutput:
         states = _states(self.backbone, input_ids=input_ids, attention_mask=attention_mask, **inputs)
-        return TokenClassifierOutput(logits=self.classifier(self.dropout(states)))
+        logits = self.classifier(self.dropout(states))
+        return TaggedOutput(logits=logits, transitions=self.transitions() if self.transitions else None)
 
 
 class PooledForImageClassification(Pooled):

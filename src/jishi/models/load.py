@@ -137,7 +137,8 @@ def _class(config: PreTrainedConfig, head: Head, base: Base) -> tuple[type[PreTr
     mapping = _auto(head.architecture, base.name)._model_mapping
     own = HEADS.get(head.architecture)
     pools_otherwise = base.pooling != "cls" and own is not None and own.pools
-    if type(config) in mapping and (isinstance(config, PooledConfig) or not pools_otherwise):
+    lacks = pools_otherwise or head.config.get("transitions")
+    if type(config) in mapping and (isinstance(config, PooledConfig) or not lacks):
         return mapping[type(config)], True
     if own is None or isinstance(config, PooledConfig):
         raise ModelError("models.no-head", name=base.name, given=head.architecture)
@@ -183,4 +184,6 @@ def _set_head(config: PreTrainedConfig, head: Head) -> None:
         config.num_labels = values.pop("num_labels")
     if isinstance(values.get("id2label"), Mapping):
         values["id2label"] = {int(key): value for key, value in values["id2label"].items()}
+    if isinstance(config, PooledConfig):
+        config.transitions = bool(values.pop("transitions", False))
     config.update(values)

@@ -9,6 +9,7 @@ from jishi.core.errors import RowError
 from jishi.core.script import SPACELESS, units, within
 from jishi.metrics import tags
 
+LABEL = ("label", "type", "slot")  # what the kind of a span is called
 CharacterSpan = dict[str, Any]  # {"start", "end" (exclusive), "label"}, in characters
 
 
@@ -108,7 +109,8 @@ def check(text: str, spans: Sequence[Any]) -> list[CharacterSpan]:
 
 def _span(text: str, given: Any) -> CharacterSpan:
     span = dict(zip(("start", "end", "label"), given, strict=False)) if isinstance(given, list | tuple) else given
-    label = span.get("label", span.get("type")) if isinstance(span, Mapping) else None
+    names = [span[key] for key in LABEL if key in span] if isinstance(span, Mapping) else []
+    label = names[0] if names else None
     if not isinstance(label, str) or not label.strip():
         raise RowError("tasks.bad-span", given=repr(given)[:80])
     start, end = span.get("start"), span.get("end")

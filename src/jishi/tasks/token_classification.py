@@ -3,10 +3,11 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from jishi.core import registry
 from jishi.core.contracts import Base, Batch, Features, Head, Loss, Modality, Prediction, Rival, Row, Task, option
@@ -15,7 +16,7 @@ from jishi.core.script import units as split
 from jishi.metrics import classification, entities, tags, temperature
 from jishi.metrics.tags import Span
 from jishi.models import tokens, units, windows
-from jishi.tasks import _single, _spans, _viterbi
+from jishi.tasks import _crf, _single, _spans, _viterbi
 from jishi.tasks._outputs import array
 
 
@@ -30,6 +31,11 @@ class TokenClassification(Task):
 
     labels: tuple[str, ...] = option(
         (), "The entity types, in order; empty: those of the training rows.", "实体类型及其顺序；为空则取自训练数据。"
+    )
+    decoding: Literal["viterbi", "argmax", "crf"] = option(
+        "viterbi",
+        "viterbi: the likeliest tags that make sense together; argmax: each token's likeliest; crf: transitions are learnt too.",
+        "viterbi：最可能且合法的标签序列；argmax：逐词元取最可能的标签；crf：同时学习标签之间的转移。",
     )
     max_length: int | None = option(
         None,
@@ -70,7 +76,13 @@ class TokenClassification(Task):
         return ["O", *(f"{prefix}-{label}" for label in self.labels for prefix in "BI")]
 
     def head(self) -> Head:
-        return Head("ForTokenClassification", _single.names(self._tags))
+        return Head(
+            "ForTokenClassification", {**_single.names(self._tags), **({"transitions": True} if self._chained else {})}
+        )
+
+    @property
+    def _chained(self) -> bool:
+        return self.decoding == "crf"
 
     def encode(self, row: Row, processor: Any) -> Features:
         """As `models.units.encode`; "labels" (T,) names the tag of every unit's first token, "cut" counts spans lost."""
@@ -94,36 +106,52 @@ class TokenClassification(Task):
         return batch
 
     def forward(self, model: Any, batch: Batch) -> Any:
-        logits = self._logits(model, batch)
-        return windows.stitch(logits, batch["own"]) if "own" in batch else logits
+        """Logits (B, T, K), or (T, K) a row; above them, in the same K columns, the K + 1 rows of the transitions if learnt."""
+        return self._outputs(*self._ask(model, batch), batch)
 
-    def _logits(self, model: Any, batch: Batch) -> torch.Tensor:
-        """(B, T, K), of windows (W, T, K)."""
-        inputs = {key: value for key, value in batch.items() if key not in ("labels", "own")}
-        return model(**inputs).logits  # type: ignore[no-any-return]
+    def _ask(self, model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Logits (B, T, K), of windows (W, T, K), and the transitions."""
+        said = model(**{key: value for key, value in batch.items() if key not in ("labels", "own")})
+        return said.logits, getattr(said, "transitions", None)
+
+    def _outputs(self, logits: torch.Tensor, transitions: torch.Tensor | None, batch: Batch) -> Any:
+        rows = windows.stitch(logits, batch["own"]) if "own" in batch else logits
+        if transitions is None:
+            return rows
+        lengths = map(len, rows) if "own" in batch else batch["attention_mask"].sum(1).tolist()
+        return [torch.cat([transitions, row[:length]]) for row, length in zip(rows, lengths, strict=True)]
 
     def loss(self, model: Any, batch: Batch) -> Loss:
-        """Cross-entropy, the mean over the units of the batch."""
-        logits, targets = self._logits(model, batch), batch["labels"]
-        total = torch.nn.functional.cross_entropy(
-            logits.float().flatten(0, 1), targets.flatten(), ignore_index=tokens.IGNORED, reduction="sum"
-        )
+        """Cross-entropy, or the negative log likelihood of the sequences of tags; the mean over the units of the batch."""
+        (logits, transitions), targets = self._ask(model, batch), batch["labels"]
         count = int((targets != tokens.IGNORED).sum())
-        outputs = windows.stitch(logits, batch["own"]) if "own" in batch else logits
-        return Loss(total / max(count, 1), outputs, count=count)
+        if transitions is None:
+            total = torch.nn.functional.cross_entropy(
+                logits.float().flatten(0, 1), targets.flatten(), ignore_index=tokens.IGNORED, reduction="sum"
+            )
+            return Loss(total / max(count, 1), self._outputs(logits, None, batch), count=count)
+        chains, tagged = logits, targets
+        if "own" in batch:
+            chains = pad_sequence(windows.stitch(logits, batch["own"]), batch_first=True)
+            tagged = pad_sequence(windows.stitch(targets, batch["own"]), batch_first=True, padding_value=tokens.IGNORED)
+        total = -_crf.log_likelihood(chains.float(), tagged, transitions.float()).sum()
+        return Loss(total / max(count, 1), self._outputs(logits, transitions, batch), count=count)
 
     def decode(self, outputs: Sequence[Any], features: Sequence[Features], processor: Any) -> list[Prediction]:  # noqa: ARG002
         """Entities with their text and score, which is the probability of their least sure unit."""
         return [
-            {"entities": self._entities(array(row)[feature["firsts"]], feature)}
-            for row, feature in zip(outputs, features, strict=True)
+            {"entities": self._entities(array(row), feature)} for row, feature in zip(outputs, features, strict=True)
         ]
 
-    def _entities(self, logits: numpy.ndarray, features: Features) -> list[dict[str, Any]]:
+    def _entities(self, output: numpy.ndarray, features: Features) -> list[dict[str, Any]]:
+        learnt, output = numpy.split(output, [output.shape[1] + 1 if self._chained else 0])
+        logits, names, parts = output[features["firsts"]], self._tags, features["units"]
         if not len(logits):
             return []
-        best, names, parts = _viterbi.best(logits), self._tags, features["units"]
-        sure = temperature.softmax(logits)[numpy.arange(len(best)), best]
+        chain = learnt if self._chained else None
+        best = logits.argmax(axis=1) if self.decoding == "argmax" else _viterbi.best(logits, chain)
+        shares = temperature.softmax(logits) if chain is None else _viterbi.marginals(logits, chain)
+        sure = shares[numpy.arange(len(best)), best]
         return [
             entity(features["text"], parts[first][0], parts[last - 1][1], label, sure[first:last].min())
             for first, last, label in tags.spans([names[tag] for tag in best])
@@ -137,7 +165,8 @@ class TokenClassification(Task):
         return classification.overlap(_truth([row])[0], _given([prediction])[0])
 
     def details(self, predictions: Sequence[Prediction], rows: Sequence[Row]) -> dict[str, Any]:
-        return {"per_class": entities.per_type(_truth(rows), _given(predictions), self.labels)}
+        truth, given = _truth(rows), _given(predictions)
+        return {"per_class": entities.per_type(truth, given, self.labels), "partial": entities.partial(truth, given)}
 
     def baseline(self, rows: Sequence[Row]) -> Rival:
         return Dictionary.of(rows)
