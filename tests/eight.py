@@ -52,6 +52,10 @@ def _entities(name: str) -> dict[str, Any]:
 ROWS: Mapping[str, list[dict[str, Any]]] = {
     "text-classification": [{"text": text, "label": "bad" if i % 2 else "good"} for i, text in enumerate(TEXTS)],
     "token-classification": [_entities(name) for name in NAMES],
+    "intent-slots": [
+        {"text": f"{verb} {name} 吧", "intent": verb, "slots": {"place": name}}
+        for verb, name in zip(["去", "看"] * 4, NAMES, strict=True)
+    ],
     "image-classification": [{"image": picture(i), "label": "b" if i % 2 else "a"} for i in range(8)],
     "translation": [{"source": chinese, "target": english} for chinese, english in PARALLEL],
     "summarization": [

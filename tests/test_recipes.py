@@ -76,6 +76,17 @@ def test_the_entity_finder_goes_its_five_steps(tmp_path):
     assert [entity["text"] for entity in over_http["entities"]] == [entity["text"] for entity in answer["entities"]]
 
 
+def test_the_customer_service_reads_intent_and_slots(tmp_path):
+    small = ["model=text-cnn", "train.max_steps=150", "train.precision=fp32", "train.learning_rate=5e-3"]
+    run = jishi.finetune("recipes/customer-service.yaml", overrides=[*small, f"out={tmp_path / 'run'}"])
+    scores = {name: entry["value"] for name, entry in run.evaluation["scores"].items()}
+    assert scores["intent_accuracy"] > 0.5
+    assert run.evaluation["details"]["partial"]["right"] > 0
+    (answer,) = jishi.predict(run.bundle, ["订单A10437到哪里了？"])
+    assert answer["intent"] == "track_order"
+    assert [(slot["label"], slot["text"]) for slot in answer["slots"]] == [("order", "A10437")]
+
+
 async def served(bundle: Path, text: str) -> dict[str, Any]:
     from asking import ask, asking
 
@@ -103,10 +114,11 @@ def test_the_title_classifier_as_it_stands_is_far_better_than_its_plain_rival(tm
     assert run.evaluation["scores"]["accuracy"]["value"] > rival["value"] + 0.3
 
 
-def test_the_entity_rows_are_what_their_script_writes(tmp_path):
-    folder = ROOT / "examples" / "data" / "entities"
+@pytest.mark.parametrize("name", ["entities", "requests"])
+def test_the_rows_are_what_their_script_writes(name):
+    folder = ROOT / "examples" / "data" / name
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
-    example("entities.py")
+    example(f"{name}.py")
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
 
 
