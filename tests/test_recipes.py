@@ -114,8 +114,45 @@ def test_the_title_classifier_as_it_stands_is_far_better_than_its_plain_rival(tm
     assert run.evaluation["scores"]["accuracy"]["value"] > rival["value"] + 0.3
 
 
-@pytest.mark.parametrize("name", ["entities", "requests"])
-def test_the_rows_are_what_their_script_writes(name):
+def test_the_grader_reads_two_columns_as_one_and_keeps_the_order_of_grades(tmp_path):
+    small = ["model=text-cnn", "train.max_steps=4", "train.precision=fp32"]
+    run = jishi.finetune("recipes/answer-grading.yaml", overrides=[*small, f"out={tmp_path / 'run'}"])
+    assert set(run.evaluation["scores"]) == {"quadratic_kappa", "mae", "accuracy", "macro_f1"}
+    assert run.evaluation["details"]["confusion"]["labels"] == ["wrong", "partly", "right"]
+    row = {"text": "月亮为什么会发光？\n月亮反射太阳的光。", "text_pair": "它反射太阳光。"}
+    assert list(jishi.predict(run.bundle, [row])[0]["scores"]) == ["wrong", "partly", "right"]
+
+
+def test_the_chooser_says_the_same_whatever_the_order(tmp_path):
+    small = ["model=transformer-encoder", "train.max_steps=4", "train.precision=fp32"]
+    run = jishi.finetune("recipes/multiple-choice.yaml", overrides=[*small, f"out={tmp_path / 'run'}"])
+    assert [entry["label"] for entry in run.evaluation["details"]["per_class"]] == list("ABCD")
+    asked = [("Where is my kettle?", ["refunds", "delivery"]), ("Where is my kettle?", ["delivery", "refunds"])]
+    first, second = jishi.predict(run.bundle, [{"question": text, "choices": choices} for text, choices in asked])
+    assert first["answer"] == 1 - second["answer"]
+
+
+@pytest.mark.slow
+@pytest.mark.embedded
+def test_the_chooser_as_it_stands_is_far_better_than_its_plain_rival(tmp_path):
+    run = jishi.finetune("recipes/multiple-choice.yaml", out=tmp_path / "run")
+    rival = run.evaluation["rivals"][run.baseline]["scores"]["accuracy"]
+    assert run.evaluation["scores"]["accuracy"]["value"] > rival["value"] + 0.2
+
+
+def test_the_rows_of_choices_are_what_their_script_writes():
+    written_again("choices")
+
+
+def test_the_entity_rows_are_what_their_script_writes():
+    written_again("entities")
+
+
+def test_the_requests_are_what_their_script_writes():
+    written_again("requests")
+
+
+def written_again(name: str) -> None:
     folder = ROOT / "examples" / "data" / name
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
     example(f"{name}.py")

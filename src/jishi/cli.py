@@ -106,7 +106,10 @@ def evaluate(words: Words = None, as_json: Json = False, debug: Debug = False, l
 @app.command()
 def predict(
     bundle: str,
-    inputs: Annotated[list[str] | None, typer.Argument(help="Texts or pictures. 文本或图片。")] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(help="Texts, pictures, or rows as JSON objects. 文本、图片，或 JSON 对象形式的行。"),
+    ] = None,
     file: Annotated[str | None, typer.Option(help="A file of rows (any format prepare reads). 数据文件。")] = None,
     as_json: Json = False,
     debug: Debug = False,
@@ -118,7 +121,7 @@ def predict(
         from jishi import terminal
         from jishi.data.rows import read
 
-        rows: list[Any] = list(inputs or [])
+        rows: list[Any] = [_row(word) for word in inputs or []]
         if file:
             rows += [raw for _, raw in read(file)]
         if not rows:
@@ -200,6 +203,15 @@ def config_show(
 def main() -> None:
     """The console entry point."""
     app()
+
+
+def _row(word: str) -> Any:
+    """A row of several columns written as a JSON object, or the bare value of the first column."""
+    try:
+        found = json.loads(word)
+    except ValueError:
+        return word
+    return found if isinstance(found, dict) else word
 
 
 def _split(words: list[str] | None) -> tuple[str | None, list[str]]:

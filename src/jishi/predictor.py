@@ -85,6 +85,14 @@ class Predictor:
         while some := [self.encode(raw) for raw in islice(rows, AT_ONCE)]:
             yield from self.answer(some)
 
+    def examine(self, rows: Sequence[Row]) -> Iterable[Prediction]:
+        """The predictions of held-out rows, to be scored: with what only all of them together tell."""
+        if type(self.task).relate is Task.relate:
+            return self.stream(rows)
+        features = [self.encode(row) for row in rows]
+        outputs = self._forward(features)
+        return self.task.relate(self._decode(outputs, features), outputs, rows)
+
     def outputs(self, rows: Iterable[Any]) -> list[torch.Tensor]:
         """What the model says before decoding: one tensor a row, (K,) or (T, K), fp32 on the CPU."""
         return self._forward([self.encode(row) for row in rows])

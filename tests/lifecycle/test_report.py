@@ -22,7 +22,8 @@ def rival(difference=0.1, p_value=0.001):
 def evaluation(**changed):
     bins = [{"rows": 50, "confidence": 0.8, "accuracy": 0.9, "low": 0.7, "high": 0.95, "first": 0.7, "last": 0.9}]
     return {
-        "task": "text-classification", "metric": "accuracy", "rows": 200, "level": 0.95, "credit": 0.9, "resamples": 1000,
+        "task": "text-classification", "metric": "accuracy", "rows": 200, "level": 0.95, "credit": 0.9, "sample": 200,
+        "resamples": 1000,
         "scores": {"accuracy": SCORE, "macro_f1": SCORE},
         "rivals": {"tf-idf": rival(), "untuned": rival(0.5)},
         "details": {

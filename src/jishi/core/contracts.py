@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     import numpy
     import torch
 
-Row = Mapping[str, Any]  # one example, canonical: the keys are the task's `columns` and `targets`
+Row = Mapping[
+    str, Any
+]  # one example, canonical: the keys are the task's `columns` and `targets`; "mended" how `parse` put it right
 Features = dict[str, Any]  # one encoded row: lists or arrays; "length" is its cost in tokens (1 where rows are equal),
 # "windows" its parts where a model reads it in several, "cut" how many of its targets can't be taught
 Batch = dict[str, Any]  # collated tensors, keyed as the model's forward names them, targets under "labels"
@@ -44,6 +46,7 @@ class Base:
     modality: str  # "text", "image": the modality the processor reads
     pooling: str = "cls"  # how a sentence vector is made: "cls", "mean", "max"
     prefix: str = ""  # what the base expects before a sentence ("query: " for e5)
+    passage_prefix: str = ""  # and before a text that is searched ("passage: ")
     max_length: int = 512  # positions it can read, in tokens
     fresh: bool = False  # its weights are random: a design to be trained from scratch
 
@@ -52,7 +55,7 @@ class Base:
 class Head:
     """The new head an objective asks for: transformers' class suffix and the config keys to set."""
 
-    architecture: str  # "ForSequenceClassification", "ForTokenClassification", "ForMaskedLM", "ForImageClassification"
+    architecture: str  # "ForSequenceClassification", "ForTokenClassification", "ForMaskedLM", …; "" the bare model
     config: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -104,6 +107,9 @@ class Objective(ABC):
 
     columns: ClassVar[Mapping[str, str]]  # input column → modality; "text?" marks an optional one
     targets: ClassVar[tuple[tuple[str, ...], ...]] = ((),)
+    joint: ClassVar[bool] = (
+        False  # rows' losses hang on each other: `loss` is `compare` of what `represent` says of each
+    )
     windows: ClassVar[bool] = False  # a text longer than the model reads is read in several parts, not cut off
     aliases: ClassVar[tuple[Mapping[str, str], ...]] = ()  # sets of column → the name other data give it
 
@@ -136,6 +142,16 @@ class Objective(ABC):
         """The mean loss of a batch, with the weight of one row independent of the padding."""
 
 
+class Joint(Protocol):
+    """What an objective has beside its own where it is `joint`."""
+
+    def represent(self, model: Any, batch: Batch) -> Sequence[torch.Tensor]:
+        """What each of the B rows is compared by; training asks for it piece by piece."""
+
+    def compare(self, represented: Sequence[torch.Tensor], batches: Sequence[Batch]) -> Loss:
+        """The loss of the rows of all batches of a step, which is theirs together."""
+
+
 class Task(Objective):
     """An objective that can also answer and be scored. References are canonical rows."""
 
@@ -149,6 +165,15 @@ class Task(Objective):
     @abstractmethod
     def decode(self, outputs: Sequence[Any], features: Sequence[Features], processor: Any) -> list[Prediction]:
         """One prediction a row from its output, as `forward` gave it."""
+
+    def relate(
+        self,
+        predictions: Sequence[Prediction],
+        outputs: Sequence[Any],  # noqa: ARG002
+        rows: Sequence[Row],  # noqa: ARG002
+    ) -> list[Prediction]:
+        """The predictions of held-out rows with what only all of them together tell (places in a ranking), to be scored."""
+        return list(predictions)
 
     def calibrate(self, outputs: Sequence[Any], rows: Sequence[Row]) -> Self:  # noqa: ARG002
         """This task with its confidences fitted on held-out rows (temperature scaling, arXiv:1706.04599)."""

@@ -20,8 +20,8 @@ class Content(NamedTuple):
     input: int
     whole: int
     size: int
-    labels: tuple[str, ...]  # sorted, each once; a text to be written is none
-    single: bool  # whether the targets are one label each, not a set or sequence of them
+    labels: tuple[str, ...]  # sorted, each once; a text to be written or found is none
+    single: bool  # whether its targets are one label each, not a set or sequence of them
     empty: bool  # no input column holds anything
     copied: bool  # a target is the text of an input
 
@@ -29,7 +29,7 @@ class Content(NamedTuple):
 def describe(row: Row, columns: Sequence[Column], *, labelled: bool = True) -> Content:
     """The content of a canonical row; a file counts by its bytes, not by its path. Raises RowError for text that is none.
 
-    `labelled` says whether the targets are labels, not texts to be written.
+    `labelled` says whether the targets are labels, not texts to be written or found.
     """
     names = {column.name for column in columns}
     targets = {key: value for key, value in row.items() if key not in names}

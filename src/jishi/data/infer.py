@@ -64,6 +64,6 @@ def _explained(task: type[Task], rows: Sequence[Mapping[str, Any]]) -> int:
 
 
 def _needs(task: type[Task]) -> str:
-    inputs = [name for name, modality in task.columns.items() if not modality.endswith("?")]
+    inputs = [name for name, modality in task.columns.items() if not modality.endswith("?")] or ["/".join(task.columns)]
     targets = " / ".join(" + ".join(target) for target in task.targets if target)
     return " + ".join(filter(None, [*inputs, targets]))

@@ -59,8 +59,8 @@ class Intake:
         self._objective = objective
         self._spool = spool
         self._inputs = columns.inputs(objective)
-        self._labelled = not getattr(objective, "generates", False)
         self._first_bad: tuple[str, RowError] | None = None
+        self._labelled = hasattr(objective, "labels")
         self._binary = [column for column in self._inputs if column.modality.binary]
 
     def read(self, places: Places) -> None:
@@ -91,7 +91,8 @@ class Intake:
         try:
             if isinstance(raw, RowError):
                 raise raw
-            row = self._parse(raw, path.parent)
+            row = dict(self._parse(raw, path.parent))
+            mended = row.pop("mended", None)
             found = content.describe(row, self._inputs, labelled=self._labelled)
             if found.size > self._spec.max_row_bytes:
                 raise RowError("data.row-too-large", allowed=self._spec.max_row_bytes)
@@ -101,6 +102,7 @@ class Intake:
             self._first_bad = self._first_bad or (where, reason)
             self.ledger.refuse(where, reason)
             return False
+        self.ledger.mended.update([mended] if mended else [])
         self._spool.add(row, found.size)
         self.accepted.add(found, part, where)
         return True

@@ -63,6 +63,8 @@ def _faults(report: Mapping[str, Any]) -> Iterator[Line]:
         yield text("data.copied"), _by_part(report["copied"])
     if report["missing_in_train"]:
         yield text("data.missing-in-train"), ", ".join(report["missing_in_train"])
+    for how, count in report["ledger"].get("mended", {}).items():
+        yield text(f"data.mended-{how}"), f"{count:,}"
     for part, labels in report["missing_in_part"].items():
         more = f", … ({len(labels):,})" if len(labels) > LABELS else ""
         yield f"{text('data.missing-in-part')} ({text(f'data.{part}')})", ", ".join(labels[:LABELS]) + more

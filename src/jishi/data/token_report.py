@@ -47,7 +47,7 @@ def _part(
     used = numpy.zeros(len(rows), dtype=numpy.int64)  # columns that hold a text
     unknown = 0
     for name in names:
-        texts = table[name].to_pylist() if name in table.column_names else []
+        texts = [_longest(value) for value in table[name].to_pylist()] if name in table.column_names else []
         places = [place for place, text in enumerate(texts) if text is not None]
         used[places] += 1
         for start in range(0, len(places), BATCH):
@@ -66,3 +66,8 @@ def _part(
         beyond: float((lengths > limit).mean()),
         "unknown": unknown / max(words, 1),
     }
+
+
+def _longest(value: Any) -> str | None:
+    """The text of a row, or the longest of several that are read one at a time."""
+    return max(value, key=len) if isinstance(value, list) else value

@@ -71,7 +71,7 @@ def _split(values: Mapping[int, Any]) -> dict[str, list[int]]:
 
 def _labels(value: Any) -> set[str]:
     if isinstance(value, list | tuple):
-        return {str(item["label"] if isinstance(item, Mapping) else item) for item in value} or {"∅"}
+        return {str(item.get("label", "∃") if isinstance(item, Mapping) else item) for item in value} or {"∅"}
     return {str(value)}
 
 

@@ -6,17 +6,19 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
 from jishi.core import bundle, registry, spec
-from jishi.core.contracts import Adaptation, Base, Evaluator, Launcher, Prediction, Row, Task, option
+from jishi.core.contracts import Adaptation, Base, Evaluator, Launcher, Prediction, Rival, Row, Task, option
 from jishi.core.errors import BundleError, DataError, TrainingError
+from jishi.core.kept import keep
 from jishi.data.dataset import Dataset
 from jishi.data.infer import infer
 from jishi.data.prepare import prepare
@@ -35,6 +37,7 @@ from jishi.training.storage import Store
 
 Listener = Callable[[Event], None]
 PARITY_ROWS = 64  # held-out rows answered before and after a merge
+CALIBRATION_ROWS = 10_000  # validation rows that confidences are fitted on: their outputs are held at once
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ class Begun:
     processor: Any
     held_out: Sequence[Row]
     part: str
-    untuned: list[Prediction]
+    untuned: Sequence[Prediction]
     loop: Loop
 
 
@@ -171,7 +174,7 @@ def start(wanted: FinetuneSpec, folder: Path, rows: Path | None = None, store: S
         raise DataError("data.nothing-held-out", path=wanted.data.train)
     model = load.model(wanted.model, task.head(), base, processor)
     head = heads.head_modules(model)
-    untuned = Predictor(model, task, processor, {}).predict(held_out)
+    untuned = keep(Predictor(model, task, processor, {}).examine(held_out))
     loop = Loop(
         wanted.adapt.apply(model, task), task, processor, wanted.train,
         train=data.train, validation=data.validation, head=head,
@@ -207,13 +210,14 @@ def _conclude(wanted: FinetuneSpec, run: Run, begun: Begun, resources: dict[str,
     merged = wanted.adapt.merge(begun.loop.model)
     merge = {"hop": "merge", "rows": len(sample), "max_difference": _moved(before, _outputs(begun, merged, sample))}
     if begun.data.validation is not None:
-        task = task.calibrate(_outputs(begun, merged, begun.data.validation), begun.data.validation)
+        some = _spread(begun.data.validation, CALIBRATION_ROWS)
+        task = task.calibrate(_outputs(begun, merged, some), some)
     predictor = Predictor(merged, task, begun.processor, {})
     rival = task.baseline(begun.data.train)
     evaluation = wanted.evaluate.evaluate(
         predictor,
         begun.held_out,
-        rivals={rival.name: rival.predict(begun.held_out), "untuned": begun.untuned},
+        rivals={rival.name: keep(_answers(rival, begun.held_out)), "untuned": begun.untuned},
     )
     evaluation = {**evaluation, "part": begun.part, "baseline": rival.name}
     resources = {**resources, "peak_memory": resident_bytes()}
@@ -235,6 +239,18 @@ def _conclude(wanted: FinetuneSpec, run: Run, begun: Begun, resources: dict[str,
     parity = {"hop": "reload", "rows": replay.rows, "flips": replay.flips, "max_difference": replay.max_difference}
     run.status("complete", resources=resources, parity=parity, scores=record["scores"])
     return Result(run.folder, path, evaluation, resources, rival.name)
+
+
+def _spread(rows: Sequence[Row], count: int) -> Sequence[Row]:
+    """All rows, or so many of them at even distances."""
+    return rows if len(rows) <= count else [rows[index * len(rows) // count] for index in range(count)]
+
+
+def _answers(rival: Rival, rows: Sequence[Row]) -> Iterator[Prediction]:
+    """What a rival says, some rows at a time."""
+    source = iter(rows)
+    while some := list(islice(source, CALIBRATION_ROWS)):
+        yield from rival.predict(some)
 
 
 def _moved(before: Sequence[torch.Tensor], after: Sequence[torch.Tensor]) -> float:

@@ -60,6 +60,7 @@ def base(name: str, path: Path) -> Base:
         modality=modality(path),
         pooling=str(said.get("pooling") or config.get("pooling") or "cls"),
         prefix=str(said.get("prefix") or ""),
+        passage_prefix=str(said.get("passage_prefix") or ""),
         max_length=_max_length(path, config),
     )
 
@@ -106,6 +107,7 @@ def _sentence(path: Path) -> dict[str, str]:
         prompts, chosen = found.get("prompts"), found.get("default_prompt_name")
         if isinstance(prompts, dict) and chosen in prompts:
             said["prefix"] = str(prompts[chosen])
+            said["passage_prefix"] = str(prompts.get("passage") or prompts.get("document") or "")
     return said
 
 

@@ -12,7 +12,12 @@ import torch
 import transformers
 from torch import nn
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
-from transformers.modeling_outputs import ImageClassifierOutput, SequenceClassifierOutput, TokenClassifierOutput
+from transformers.modeling_outputs import (
+    ImageClassifierOutput,
+    QuestionAnsweringModelOutput,
+    SequenceClassifierOutput,
+    TokenClassifierOutput,
+)
 
 REACH = 30.0  # how much further a step moves a transition than another weight: it is a logit, not a factor of one
 POOLINGS = ("cls", "mean", "max")
@@ -112,6 +117,19 @@ class PooledForTokenClassification(Pooled):
         return TaggedOutput(logits=logits, transitions=self.transitions() if self.transitions else None)
 
 
+class PooledForQuestionAnswering(Pooled):
+    """Logits (B, T) that an answer starts at each token, and that it ends there."""
+
+    pools = False
+
+    def forward(
+        self, input_ids: torch.Tensor | None = None, attention_mask: torch.Tensor | None = None, **inputs: Any
+    ) -> QuestionAnsweringModelOutput:
+        states = _states(self.backbone, input_ids=input_ids, attention_mask=attention_mask, **inputs)
+        starts, ends = self.classifier(self.dropout(states)).unbind(-1)
+        return QuestionAnsweringModelOutput(start_logits=starts, end_logits=ends)
+
+
 class PooledForImageClassification(Pooled):
     """Logits (B, K) from one vector an image; feature maps (B, C, H, W) are read as H·W positions."""
 
@@ -149,9 +167,12 @@ def build_backbone(config: dict[str, Any]) -> PreTrainedModel:
     """The bare model of a configuration, without the pooling layer that the head would not use."""
     parsed = AutoConfig.for_model(**config)
     kind = AutoModel._model_mapping[type(parsed)]
-    parameters = inspect.signature(kind).parameters
-    options = {"add_pooling_layer": False} if "add_pooling_layer" in parameters else {}
-    return AutoModel.from_config(parsed, **options)
+    return AutoModel.from_config(parsed, **bare(kind))
+
+
+def bare(kind: type) -> dict[str, bool]:
+    """The options by which a class of bare models leaves out its pooling layer, which nothing here reads."""
+    return {"add_pooling_layer": False} if "add_pooling_layer" in inspect.signature(kind).parameters else {}
 
 
 def head_modules(model: nn.Module) -> list[str]:
@@ -180,7 +201,12 @@ def _states(backbone: nn.Module, **inputs: Any) -> torch.Tensor:
 
 HEADS: dict[str, type[Pooled]] = {
     kind.__name__.removeprefix("Pooled"): kind
-    for kind in (PooledForSequenceClassification, PooledForTokenClassification, PooledForImageClassification)
+    for kind in (
+        PooledForSequenceClassification,
+        PooledForTokenClassification,
+        PooledForQuestionAnswering,
+        PooledForImageClassification,
+    )
 }
 
 AutoConfig.register(PooledConfig.model_type, PooledConfig)

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy
 
+from jishi.core import script
 from jishi.core.contracts import Features
-from jishi.core.script import units
 from jishi.models import tokens, windows
 
 _WORD_START = "▁Ġ"  # how SentencePiece and byte-level BPE write the space before a word
@@ -26,23 +26,23 @@ def encode(processor: Any, text: str, *, max_length: int | None = None, stride: 
     ids, special = encoded["input_ids"], encoded["special_tokens_mask"]
     before = next((index for index, mark in enumerate(special) if not mark), len(special))
     after = sum(special) - before
-    pieces = list(_split(processor, text, ids[before : len(ids) - after], encoded["offset_mapping"][before:]))
+    pieces = list(split(processor, text, ids[before : len(ids) - after], encoded["offset_mapping"][before:]))
     features = tokens.describe(processor, [*ids[:before], *(token for token, _ in pieces), *ids[len(ids) - after :]])
     firsts: dict[int, int] = {}
     for index, (_, unit) in enumerate(pieces):
         if unit is not None:
             firsts.setdefault(unit, before + index)
-    spans = units(text)
+    spans = script.units(text)
     features["units"] = [spans[unit] for unit in firsts]
     features["firsts"] = numpy.fromiter(firsts.values(), dtype=numpy.int32)
     return windows.cut(features, before, after, tokens.limit(processor, max_length), stride)
 
 
-def _split(
+def split(
     processor: Any, text: str, ids: Sequence[int], offsets: Sequence[tuple[int, int]]
 ) -> Iterator[tuple[int, int | None]]:
     """(token, the unit it belongs to) for every token, those that straddle units cut at the edges."""
-    spans = units(text)
+    spans = script.units(text)
     unit = 0
     names = processor.convert_ids_to_tokens(ids)
     for token, name, (start, end) in zip(ids, names, offsets, strict=False):

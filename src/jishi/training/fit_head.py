@@ -131,6 +131,8 @@ def _states(
             with torch.inference_mode(), quick(asked):
                 objective.loss(model, asked)
             states = seen.pop().clone()
+            if len(states) != len(batch["labels"]):
+                raise TrainingError("training.head-per-row", rows=len(batch["labels"]), states=len(states))
             kept = ("labels", "attention_mask") if states.dim() > 2 else ("labels",)
             yield {"states": states, **{name: batch[name] for name in kept if name in batch}}
     finally:

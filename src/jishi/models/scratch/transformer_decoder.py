@@ -28,9 +28,9 @@ def _config(size: str, processor: Any) -> LlamaConfig:
     )
 
 
-def _processor(name: str, rows: Iterable[Row] | None) -> Any:
+def _processor(name: str, rows: Iterable[Row] | None, pattern: str | None = None) -> Any:
     """The encoder's tokenizer, whose marks around a text are its beginning and its end."""
-    learnt = tokenizer.train(name, rows)
+    learnt = tokenizer.train(name, rows, pattern)
     learnt.bos_token, learnt.eos_token = learnt.cls_token, learnt.sep_token
     learnt.model_input_names = ["input_ids", "attention_mask"]
     return learnt

@@ -6,6 +6,7 @@ from typing import Any
 from transformers import T5Config
 
 from jishi.core.contracts import Row
+from jishi.core.errors import ModelError
 from jishi.models import subwords
 from jishi.models.scratch._design import Design
 
@@ -28,7 +29,9 @@ def _config(size: str, processor: Any) -> T5Config:
     )
 
 
-def _processor(name: str, rows: Iterable[Row] | None) -> Any:
+def _processor(name: str, rows: Iterable[Row] | None, pattern: str | None = None) -> Any:
+    if pattern:
+        raise ModelError("models.no-pattern", name=name)
     return subwords.learn(name, rows)
 
 
