@@ -35,7 +35,8 @@ DESIGNS = {
     "image": ModelSpec("resnet", size="nano"),
     "translation": WRITES,
     "summarization": WRITES,
-    "causal-lm": ModelSpec("transformer-decoder", size="nano"),  # an objective that needs a model of its own
+    "causal-lm": ModelSpec("transformer-decoder", size="nano"),  # objectives that need a model of their own
+    "text-generation": ModelSpec("transformer-decoder", size="nano"),
 }
 
 
@@ -80,6 +81,7 @@ ROWS: Mapping[str, list[dict[str, Any]]] = {
     ],
     "masked-lm": [{"text": text} for text in TEXTS],
     "causal-lm": [{"text": text} for text in TEXTS],
+    "text-generation": [{"prompt": text, "answer": name} for text, name in zip(TEXTS, NAMES, strict=True)],
 }
 
 

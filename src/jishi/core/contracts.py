@@ -11,7 +11,7 @@ Training and serving call the same methods, so they cannot drift apart. Shapes: 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
@@ -48,6 +48,7 @@ class Base:
     prefix: str = ""  # what the base expects before a sentence ("query: " for e5)
     passage_prefix: str = ""  # and before a text that is searched ("passage: ")
     max_length: int = 512  # positions it can read, in tokens
+    chat: str = ""  # the form of conversation it was trained on, where that is a known one
     fresh: bool = False  # its weights are random: a design to be trained from scratch
 
 
@@ -165,6 +166,10 @@ class Task(Objective):
     @abstractmethod
     def decode(self, outputs: Sequence[Any], features: Sequence[Features], processor: Any) -> list[Prediction]:
         """One prediction a row from its output, as `forward` gave it."""
+
+    def stream(self, model: Any, features: Features, processor: Any) -> Iterator[str]:  # noqa: ARG002
+        """The answer to one row in pieces, where answers are written step by step."""
+        yield from ()
 
     def relate(
         self,

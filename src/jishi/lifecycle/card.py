@@ -19,7 +19,8 @@ def card(record: Mapping[str, Any]) -> str:
     objective = spec.plugin(Objective, Document(given, "task"))
     scores = {name: score for name, score in (record.get("scores") or {}).items() if isinstance(score, Mapping)}
     decisive = getattr(objective, "metric", "")
-    columns = [column for column, modality in objective.columns.items() if not modality.endswith("?")]
+    needed = [column for column, modality in objective.columns.items() if not modality.endswith("?")]
+    columns = needed or list(objective.columns)[:1]
     base = str((record.get("model") or {}).get("base") or "scratch")
     raw = _raw(objective, columns)
     return (
@@ -30,7 +31,7 @@ def card(record: Mapping[str, Any]) -> str:
             task=given["name"],
             base=base,
             adaptation=(record.get("adaptation") or {}).get("name"),
-            inputs=" and ".join(f"`{column}` ({objective.columns[column]})" for column in columns),
+            inputs=" and ".join(f"`{column}` ({objective.columns[column].rstrip('?')})" for column in columns),
             labels=given.get("labels") or (),
             data={"rows": None, "fingerprint": None, **(record.get("data") or {})},
             scores=scores,
