@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -128,6 +129,42 @@ def test_the_title_classifier_is_trained_saved_reloaded_and_predicts(tmp_path):
     answers = predictor.predict([row["text"] for row in rows])
     right = [answer["label"] == row["label"] for answer, row in zip(answers, rows, strict=True)]
     assert sum(right) / len(right) > 0.6  # it was trained on six rows in ten
+
+
+@pytest.fixture(scope="module")
+def phrases(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("phrases")
+    example("phrases.py", folder)
+    return folder
+
+
+def test_the_translator_learns_and_writes(phrases, tmp_path):
+    small = [
+        "model.size=nano",
+        "train.max_steps=40",
+        "train.precision=fp32",
+        "data.test_rows=20",
+        "data.train_rows=400",
+    ]
+    run = jishi.finetune(
+        "recipes/translator.yaml",
+        overrides=[*small, "task.decoding.max_new_tokens=16", f"data={phrases}", f"out={tmp_path / 'run'}"],
+    )
+    assert run.evaluation["scores"]["chrf"]["value"] > run.evaluation["rivals"]["untuned"]["scores"]["chrf"]["value"]
+    (answer,) = jishi.predict(run.bundle, ["明天晚上我妈妈会在湖边唱歌。"])
+    assert answer["text"] and set(answer) == {"text", "log_probability", "complete"}
+
+
+def test_nobody_in_the_test_phrases_does_what_they_do_in_training(phrases):
+    """Read off the English side: who and what, whatever the form and the tense."""
+    assert len(doings(phrases / "test.jsonl")) == 20
+    assert not doings(phrases / "test.jsonl") & (doings(phrases / "train.jsonl") | doings(phrases / "dev.jsonl"))
+
+
+def doings(file: Path) -> set[tuple[str, str]]:
+    words = runpy.run_path(str(ROOT / "examples" / "phrases.py"))
+    rows = [json.loads(line)["source"] for line in file.read_text(encoding="utf-8").splitlines()]
+    return {(who, act) for row in rows for who in words["WHO"] if who in row for act in words["ACT"] if act in row}
 
 
 @pytest.mark.slow
