@@ -62,7 +62,12 @@ def test_only_what_should_learn_moves_and_merging_changes_no_answer(method: str,
     merged = adaptation.merge(model)
     assert {name for name, _ in merged.named_parameters()} == names
     for old, new in zip(adapted, outputs(ready.objective, merged, features, ready.processor), strict=True):
-        torch.testing.assert_close(new, old, rtol=0, atol=2e-4 if ready.objective.generates else 1e-5)
+        if (
+            ready.objective.generates
+        ):  # the texts, as far as no rounding may decide; margins are differences of long sums
+            tossed = (old[:, 2] < 1e-2).nonzero().flatten().tolist()
+            old, new = (rows[: tossed[0] if tossed else len(rows), :2] for rows in (old, new))
+        torch.testing.assert_close(new, old, rtol=0, atol=1e-4 if ready.objective.generates else 1e-5)
 
 
 @pytest.mark.parametrize("method", ADAPTATIONS)

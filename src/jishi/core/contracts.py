@@ -108,6 +108,7 @@ class Objective(ABC):
 
     columns: ClassVar[Mapping[str, str]]  # input column → modality; "text?" marks an optional one
     targets: ClassVar[tuple[tuple[str, ...], ...]] = ((),)
+    labelled: ClassVar[bool] = True  # targets are labels, counted and split evenly; a text written or found is none
     joint: ClassVar[bool] = (
         False  # rows' losses hang on each other: `loss` is `compare` of what `represent` says of each
     )
@@ -117,6 +118,10 @@ class Objective(ABC):
     @abstractmethod
     def parse(self, raw: Mapping[str, Any], *, training: bool = True) -> Row:
         """The canonical row of a raw one; without `training`, targets may be absent. Raises RowError with a reason."""
+
+    def required(self) -> tuple[str, ...]:
+        """The input columns that no row may lack."""
+        return tuple(name for name, modality in self.columns.items() if not modality.endswith("?"))
 
     def initialize(self, rows: Sequence[Row], base: Base) -> Self:  # noqa: ARG002
         """This objective with what it must know of the training rows (labels) and the base (prefix, length) filled in."""
@@ -181,7 +186,7 @@ class Task(Objective):
         return list(predictions)
 
     def calibrate(self, outputs: Sequence[Any], rows: Sequence[Row]) -> Self:  # noqa: ARG002
-        """This task with its confidences fitted on held-out rows (temperature scaling, arXiv:1706.04599)."""
+        """This task with its confidences, and its thresholds, fitted on held-out rows (temperature scaling, arXiv:1706.04599)."""
         return self
 
     @abstractmethod
