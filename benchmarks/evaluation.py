@@ -3,7 +3,7 @@
     python benchmarks/evaluation.py [--rows 1000000]
 
 A small CNN learns made-up reviews, then judges as many new ones as asked for. Peak memory is that of the whole process,
-from reading the file to the report; the limit held is 2 GiB.
+from reading the file to the scores; the limit held is 2 GiB.
 """
 
 import argparse

@@ -111,6 +111,7 @@ def predict(
         typer.Argument(help="Texts, pictures, or rows as JSON objects. 文本、图片，或 JSON 对象形式的行。"),
     ] = None,
     file: Annotated[str | None, typer.Option(help="A file of rows (any format prepare reads). 数据文件。")] = None,
+    stream: Annotated[bool, typer.Option(help="Show written answers as they come. 边生成边显示。")] = False,
     as_json: Json = False,
     debug: Debug = False,
     lang: Lang = None,
@@ -126,6 +127,11 @@ def predict(
             rows += [raw for _, raw in read(file)]
         if not rows:
             raise UsageError("cli.no-inputs")
+        if stream:
+            predictor = api.load(bundle)
+            for row in rows:
+                terminal.pieces(predictor.generate_stream(row))
+            return
         answers = api.predict(bundle, rows)
         _show(
             [{"input": row, **answer} for row, answer in zip(rows, answers, strict=True)], as_json, terminal.predictions

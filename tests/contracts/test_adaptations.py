@@ -39,7 +39,7 @@ def test_only_what_should_learn_moves_and_merging_changes_no_answer(method: str,
     adaptation = registry.get(Adaptation, method)()
     if not adaptation.supports(ready.objective):
         pytest.skip(f"{method} does not support {type(ready.objective).__name__}")
-    head = heads.head_modules(ready.model)
+    head = heads.fresh(ready.model)
     names = {name for name, _ in ready.model.named_parameters()}
     try:
         model = adaptation.apply(ready.model, ready.objective)
@@ -62,7 +62,12 @@ def test_only_what_should_learn_moves_and_merging_changes_no_answer(method: str,
     merged = adaptation.merge(model)
     assert {name for name, _ in merged.named_parameters()} == names
     for old, new in zip(adapted, outputs(ready.objective, merged, features, ready.processor), strict=True):
-        torch.testing.assert_close(new, old, rtol=0, atol=2e-4 if ready.objective.generates else 1e-5)
+        if (
+            ready.objective.generates
+        ):  # the texts, as far as no rounding may decide; margins are differences of long sums
+            tossed = (old[:, 2] < 1e-2).nonzero().flatten().tolist()
+            old, new = (rows[: tossed[0] if tossed else len(rows), :2] for rows in (old, new))
+        torch.testing.assert_close(new, old, rtol=0, atol=1e-4 if ready.objective.generates else 1e-5)
 
 
 @pytest.mark.parametrize("method", ADAPTATIONS)
@@ -85,7 +90,7 @@ def test_a_run_that_was_stopped_ends_bit_for_bit_where_an_undisturbed_one_does(
         for layer in model.modules():
             if isinstance(layer, torch.nn.Dropout):
                 layer.p = 0.3  # so that the random state matters
-        head = heads.head_modules(model) if isinstance(ready.objective, Task) else []
+        head = heads.fresh(model) if isinstance(ready.objective, Task) else []
         with torch.random.fork_rng():
             torch.manual_seed(0)  # an adaptation draws its fresh weights
             try:

@@ -13,7 +13,7 @@ PROCESSOR = tokenizer(WORDS)
 
 def test_windows_and_their_places_worked_out_by_hand():
     # [CLS] who ran [SEP] … [SEP]: 4 tokens before, 1 after, so that 5 of the 8 tokens of the passage fit into 10
-    features = passages.encode(PROCESSOR, "who ran", "a b c d e f g h", max_length=10, overlap=3)
+    features = passages.encode(PROCESSOR, "who ran", "a b c d e f g h", max_length=10, stride=2)
     assert (features["before"], features["after"], features["units"]) == (4, 1, 8)
     assert features["windows"] == [(0, 5), (2, 7), (3, 8)]
     named, starts, ends = passages.places(features, (2, 7))
@@ -27,7 +27,7 @@ def test_windows_and_their_places_worked_out_by_hand():
 
 
 def test_every_unit_is_spoken_for_once_and_no_answer_is_as_the_least_sure_window_says():
-    features = passages.encode(PROCESSOR, "who ran", "a b c d e f g h", max_length=10, overlap=3)
+    features = passages.encode(PROCESSOR, "who ran", "a b c d e f g h", max_length=10, stride=2)
     batch = passages.pad([features, features], PROCESSOR)
     logs = -torch.arange(6 * 10 * 2, dtype=torch.float32).view(6, 10, 2) / 100
     one, other = passages.stitch(logs, batch["own"])
@@ -39,25 +39,25 @@ def test_every_unit_is_spoken_for_once_and_no_answer_is_as_the_least_sure_window
 
 
 def test_a_question_takes_half_of_a_window_at_most_and_the_cut_is_told():
-    features = passages.encode(PROCESSOR, " ".join(WORDS.split()[2:]), "who ran", max_length=16, overlap=0)
+    features = passages.encode(PROCESSOR, " ".join(WORDS.split()[2:]), "who ran", max_length=16)
     assert features["truncated"] and features["before"] == 2 + 8
-    assert not passages.encode(PROCESSOR, "a b c", "who ran", max_length=16, overlap=0)["truncated"]
+    assert not passages.encode(PROCESSOR, "a b c", "who ran", max_length=16)["truncated"]
 
 
 def test_a_unit_without_a_token_is_never_an_answer():
     processor = tokenizer("who a b")
     processor.backend_tokenizer.normalizer = __import__("tokenizers").normalizers.Replace("a", " ")
-    features = passages.encode(processor, "who", "a b", max_length=16, overlap=0)
+    features = passages.encode(processor, "who", "a b", max_length=16)
     assert features["units"] == 2 and features["named"].tolist() == [1]
     batch = passages.pad([features], processor)
     (row,) = passages.stitch(torch.zeros(1, features["length"], 2), batch["own"])
     assert row.tolist() == [[0, 0], [passages.NEVER] * 2, [0, 0]]
 
 
-@pytest.mark.parametrize("overlap", [0, 2, 1000])
-def test_any_overlap_reads_the_whole_passage(overlap):
+@pytest.mark.parametrize("stride", [None, 1, 7, 1000])
+def test_any_stride_reads_the_whole_passage(stride):
     text = " ".join(numpy.random.default_rng(0).choice(WORDS.split(), 200))
-    features = passages.encode(PROCESSOR, "who", text, max_length=16, overlap=overlap)
+    features = passages.encode(PROCESSOR, "who", text, max_length=16, stride=stride)
     named = [
         unit for _, parts in passages.pad([features], PROCESSOR)["own"] for part in parts for unit in part[0].tolist()
     ]

@@ -36,12 +36,6 @@ def test_the_nearest_row_says_what_was_written_for_it() -> None:
     assert rival.predict([]) == []
 
 
-def test_where_no_term_can_be_counted_the_text_is_copied() -> None:
-    assert _copyists.Nearest.of([{"source": "!", "target": "?"}], "source", "target").predict([{"source": "…"}]) == [
-        {"text": "…"}
-    ]
-
-
 def test_the_first_and_the_last_words_are_as_many_as_was_written() -> None:
     rows = [
         {"document": "x", "summary": "a b"},

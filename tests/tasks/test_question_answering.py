@@ -1,3 +1,4 @@
+import gzip
 import json
 import math
 from dataclasses import replace
@@ -6,10 +7,13 @@ import numpy
 import pytest
 import torch
 
+from conftest import DATA
 from jishi.core.contracts import Base
 from jishi.core.errors import DataError, RowError
+from jishi.models import passages
+from jishi.models.inference import outputs
 from jishi.tasks import _answers, _extracts, _sentences
-from jishi.tasks.question_answering import QuestionAnswering
+from jishi.tasks.question_answering import AT_ONCE, QuestionAnswering
 from tiny import question_answerer, tokenizer
 
 BASE = Base("tiny", "text", max_length=64)
@@ -82,6 +86,8 @@ def test_offsets_are_characters_of_the_text_astral_ones_too():
         ({"answers": [answer("cafe", 2)], "text": "a cafe\u0301 b"}, "tasks.answer-cuts"),
         ({"answers": [answer("\U0001f469", 0)], "text": "\U0001f469\u200d\U0001f467 x"}, "tasks.answer-cuts"),
         ({"answers": [answer("Ann", 0)], "text": "  "}, "modalities.no-text"),
+        ({"answers": [answer("Ann", 0)], "text": ""}, "tasks.question-incomplete"),
+        ({"answers": [], "question": None}, "tasks.question-incomplete"),
     ],
 )
 def test_a_bad_row_is_refused_with_its_reason(given, code):
@@ -203,7 +209,7 @@ def test_the_loss_is_that_of_any_of_the_answers_worked_out_by_hand():
 
 def test_many_windows_are_answered_some_at_a_time_and_learnt_from_some_at_once(monkeypatch):
     processor = tokenizer("who a b c d")
-    task = replace(TASK, max_length=16, overlap=4)
+    task = replace(TASK, max_length=16, stride=8)
     text = " ".join(numpy.random.default_rng(2).choice(list("abcd"), 100))
     row = {"question": "who", "context": text, "answers": [answer(text[120:123], 120)]}
     features = task.encode(row, processor)
@@ -225,6 +231,35 @@ def test_many_windows_are_answered_some_at_a_time_and_learnt_from_some_at_once(m
     assert whole.shape == (101, 2)
 
 
+def test_a_text_of_200_kb_is_read_whole_a_few_windows_at_a_time():
+    processor = tokenizer("who a b key")
+    model = question_answerer(len(processor)).eval()
+    seen = []
+    model.register_forward_pre_hook(lambda _, __, given: seen.append(given["input_ids"].numel()), with_kwargs=True)
+    task = replace(TASK, max_length=64, max_answer_length=3)
+    text = "a b " * 49_999 + "key"
+    features = task.encode({"question": "who", "context": text}, processor)
+    (output,) = outputs(task, model, [features], processor)
+    assert len(text) > 199_000 and len(output) == 1 + 99_999
+    assert max(seen) <= AT_ONCE and sum(seen) >= 99_999
+    assert (output > passages.NEVER).all()  # every word has been read
+    output = output.clone()
+    output[-1] = 0
+    assert task.decode([output], [features], processor)[0]["start"] == len(text) - 3
+    with pytest.raises(RowError, match="1000000|1,000,000"):
+        parse("a" * 1_000_001, answers=[])
+
+
+def test_a_text_of_unknown_words_only_is_answered_with_a_part_of_it():
+    processor = tokenizer("who")
+    task = replace(TASK, max_length=32, max_answer_length=3)
+    features = task.encode({"question": "who", "context": "不 認識 😀 xyz"}, processor)
+    assert features["unknown"] == pytest.approx(5 / 9)  # 不 認 識 😀 xyz, of nine tokens
+    (output,) = outputs(task, question_answerer(len(processor)), [features], processor)
+    (found,) = task.decode([output], [features], processor)
+    assert found["answer"] and found["answer"] == "不 認識 😀 xyz"[found["start"] : found["end"]]
+
+
 def test_an_answer_beyond_the_first_window_can_be_learnt():
     words = list("abcdefgh")
     processor = tokenizer(" ".join(["who", "key", *words]))
@@ -233,7 +268,7 @@ def test_an_answer_beyond_the_first_window_can_be_learnt():
     for place in range(4, 44, 5):
         text = [*rng.choice(words, place), "key", *rng.choice(words, 45 - place)]
         rows.append({"question": "who", "context": " ".join(text), "answers": [answer("key", 2 * place)]})
-    task = replace(TASK.initialize(rows, BASE), max_length=16, overlap=6)
+    task = replace(TASK.initialize(rows, BASE), max_length=16, stride=6)
     model = question_answerer(len(processor)).eval()
     features = [task.encode(row, processor) for row in rows]
     batch = task.collate(features, processor)
@@ -262,6 +297,22 @@ def test_the_plain_rival_gives_the_sentence_most_like_the_question_or_nothing():
     assert _sentences.fit(empty, TASK.credit).predict(rows)[0]["answer"] == ""
 
 
+@pytest.mark.data
+@pytest.mark.parametrize("name", ["cmrc2018_zh", "policyqa"])
+def test_real_answers_survive_encoding_and_decoding(name):
+    with gzip.open(DATA / name / "train.jsonl.gz", "rt", encoding="utf-8") as lines:
+        rows = [TASK.parse(json.loads(line)) for line, _ in zip(lines, range(300), strict=False)]
+    task = TASK.initialize(rows, BASE)
+    task, processor = replace(task, max_answer_length=1000), tokenizer("the of 的", max_length=64)
+    features = [task.encode(row, processor) for row in rows]
+    certain = []
+    for row in features:
+        first, last = row["labels"][:2]
+        certain.append(table(row["units"], **{f"s{first}": 0, f"e{last}": 0}))
+    answers = task.decode(certain, features, processor)
+    assert task.score(answers, rows)["exact_match"] > 0.98  # the others end within a word
+
+
 def test_units_that_hold_an_answer():
     units = [(0, 3), (4, 7), (8, 11)]
-    assert _answers.within([answer("met Bob", 4), answer("nn", 1)], units) == [(0, 0), (1, 2)]
+    assert _answers.located([answer("met Bob", 4), answer("nn", 1)], units) == [(0, 0), (1, 2)]

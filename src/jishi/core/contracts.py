@@ -11,7 +11,7 @@ Training and serving call the same methods, so they cannot drift apart. Shapes: 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
@@ -48,6 +48,7 @@ class Base:
     prefix: str = ""  # what the base expects before a sentence ("query: " for e5)
     passage_prefix: str = ""  # and before a text that is searched ("passage: ")
     max_length: int = 512  # positions it can read, in tokens
+    chat: str = ""  # the form of conversation it was trained on, where that is a known one
     fresh: bool = False  # its weights are random: a design to be trained from scratch
 
 
@@ -107,6 +108,7 @@ class Objective(ABC):
 
     columns: ClassVar[Mapping[str, str]]  # input column → modality; "text?" marks an optional one
     targets: ClassVar[tuple[tuple[str, ...], ...]] = ((),)
+    labelled: ClassVar[bool] = True  # targets are labels, counted and split evenly; a text written or found is none
     joint: ClassVar[bool] = (
         False  # rows' losses hang on each other: `loss` is `compare` of what `represent` says of each
     )
@@ -116,6 +118,10 @@ class Objective(ABC):
     @abstractmethod
     def parse(self, raw: Mapping[str, Any], *, training: bool = True) -> Row:
         """The canonical row of a raw one; without `training`, targets may be absent. Raises RowError with a reason."""
+
+    def required(self) -> tuple[str, ...]:
+        """The input columns that no row may lack."""
+        return tuple(name for name, modality in self.columns.items() if not modality.endswith("?"))
 
     def initialize(self, rows: Sequence[Row], base: Base) -> Self:  # noqa: ARG002
         """This objective with what it must know of the training rows (labels) and the base (prefix, length) filled in."""
@@ -166,6 +172,10 @@ class Task(Objective):
     def decode(self, outputs: Sequence[Any], features: Sequence[Features], processor: Any) -> list[Prediction]:
         """One prediction a row from its output, as `forward` gave it."""
 
+    def stream(self, model: Any, features: Features, processor: Any) -> Iterator[str]:  # noqa: ARG002
+        """The answer to one row in pieces, where answers are written step by step."""
+        yield from ()
+
     def relate(
         self,
         predictions: Sequence[Prediction],
@@ -176,7 +186,7 @@ class Task(Objective):
         return list(predictions)
 
     def calibrate(self, outputs: Sequence[Any], rows: Sequence[Row]) -> Self:  # noqa: ARG002
-        """This task with its confidences fitted on held-out rows (temperature scaling, arXiv:1706.04599)."""
+        """This task with its confidences, and its thresholds, fitted on held-out rows (temperature scaling, arXiv:1706.04599)."""
         return self
 
     @abstractmethod

@@ -69,11 +69,22 @@ def _optional(tables: Mapping[str, pyarrow.Table], objective: Objective) -> dict
 
 
 def _text_columns(tables: Mapping[str, pyarrow.Table], objective: Objective) -> dict[str, pyarrow.Table]:
-    """Every part's columns of text; nothing where the rows have none."""
+    """Every part's columns of text, several texts as one; nothing where the rows have none."""
     names = [column.name for column in columns.inputs(objective) if not column.modality.binary]
     schema = tables["train"].schema
-    held = [name for name in names if name in schema.names and pyarrow.types.is_string(schema.field(name).type)]
-    return {part: table.select(held) for part, table in tables.items()} if held else {}
+    held = [name for name in names if name in schema.names and not pyarrow.types.is_null(schema.field(name).type)]
+    return (
+        {part: pyarrow.table({name: _texts(table[name]) for name in held}) for part, table in tables.items()}
+        if held
+        else {}
+    )
+
+
+def _texts(column: pyarrow.ChunkedArray) -> Any:
+    """A column of texts, or of several texts a row."""
+    if pyarrow.types.is_string(column.type):
+        return column
+    return pyarrow.array([columns.said(value) for value in column.to_pylist()], pyarrow.string())
 
 
 def _joined(rows: pyarrow.Table | pyarrow.RecordBatch) -> Any:

@@ -60,7 +60,7 @@ class Intake:
         self._spool = spool
         self._inputs = columns.inputs(objective)
         self._first_bad: tuple[str, RowError] | None = None
-        self._labelled = hasattr(objective, "labels")
+        self._labelled = objective.labelled and not getattr(objective, "generates", False)
         self._binary = [column for column in self._inputs if column.modality.binary]
 
     def read(self, places: Places) -> None:

@@ -69,5 +69,6 @@ def _part(
 
 
 def _longest(value: Any) -> str | None:
-    """The text of a row, or the longest of several that are read one at a time."""
-    return max(value, key=len) if isinstance(value, list) else value
+    """The text of a row, or the longest of several that are read one at a time; of a conversation, all of it."""
+    several = isinstance(value, list) and all(isinstance(one, str) for one in value)
+    return max(value, key=len) if several else columns.said(value)

@@ -187,6 +187,11 @@ def head_modules(model: nn.Module) -> list[str]:
     return [name for name, child in named if any(True for _ in child.parameters())]
 
 
+def fresh(model: Any) -> list[str]:
+    """Names of the head modules that begin anew with a task; none in a language model, which is pretrained as a whole."""
+    return head_modules(model) if model.get_output_embeddings() is None else []
+
+
 def layers(model: nn.Module) -> list[nn.Module]:
     """The backbone's blocks from bottom to top: its largest list of modules; empty where it has none."""
     backbone = getattr(model, getattr(model, "base_model_prefix", ""), model)

@@ -18,7 +18,7 @@ NEVER = -100.0  # the logarithm of a probability that is none
 QUESTION = 0.5  # of a window a question may take; the rest of a longer one is cut off
 
 
-def encode(processor: Any, question: str, passage: str, *, max_length: int, overlap: int) -> Features:
+def encode(processor: Any, question: str, passage: str, *, max_length: int, stride: int | None = None) -> Features:
     """The tokens of both, once, and the windows over the passage.
 
     "input_ids" (and "token_type_ids"): `before` tokens of the question, those of the passage, `after` that end the row.
@@ -44,7 +44,7 @@ def encode(processor: Any, question: str, passage: str, *, max_length: int, over
     features["units"] = len(script.units(passage))
     features["before"], features["after"] = before, len(encoded.ids) - end
     room = length - before - features["after"]
-    features["windows"] = windows.spans(len(pieces), room, max(1, room - overlap))
+    features["windows"] = windows.spans(len(pieces), room, min(stride or room - room // 4, room))
     features["truncated"] = asked != question
     return features
 

@@ -1,7 +1,7 @@
 """A small tokenizer learnt from the training rows, for text designs that start from nothing."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from jishi.core.contracts import Row
@@ -17,7 +17,9 @@ def texts(rows: Iterable[Row]) -> Iterator[str]:
     for row in rows:
         for column, value in row.items():
             if column != "label":
-                yield from (text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str))
+                for text in value if isinstance(value, list) else [value]:
+                    said = text.get("content") if isinstance(text, Mapping) else text  # a turn of a conversation
+                    yield from (said,) if isinstance(said, str) else ()
 
 
 def train(name: str, rows: Iterable[Row] | None, pattern: str | None = None, max_length: int = 512) -> Any:

@@ -5,16 +5,14 @@ stands where it first occurs.
 """
 
 import json
-import re
-import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jishi.core import script
 from jishi.core.errors import RowError
 
 Answer = dict[str, Any]  # {"text", "start"}, in characters of the passage
-_JOINER, _TONES = "\u200d", re.compile("[\U0001f3fb-\U0001f3ff]")
 
 
 def read(raw: Mapping[str, Any], passage: str) -> tuple[list[Answer], str] | None:
@@ -75,7 +73,7 @@ def _placed(given: Any, passage: str) -> tuple[Answer, str]:
     if start < 0:
         code = "answer-elsewhere" if inner in passage else "answer-absent"
         raise RowError(f"tasks.{code}", given=repr(given)[:80], length=len(passage))
-    if _cuts(passage, start) or _cuts(passage, start + len(inner)):
+    if script.within(passage, start) or script.within(passage, start + len(inner)):
         raise RowError("tasks.answer-cuts", given=repr(given)[:80])
     return {"text": inner, "start": start}, how
 
@@ -85,16 +83,7 @@ def _once(text: str, passage: str) -> bool:
     return first >= 0 and passage.find(text, first + 1) < 0
 
 
-def _cuts(text: str, place: int) -> bool:
-    """Whether a place is within what a reader sees as one character: before an accent, a vowel sign, or a joined emoji."""
-    if not 0 < place < len(text):
-        return False
-    after, before = text[place], text[place - 1]
-    marks = unicodedata.category(after).startswith("M") or after == _JOINER or bool(_TONES.match(after))
-    return (marks and not before.isspace()) or before == _JOINER
-
-
-def within(answers: Sequence[Answer], units: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+def located(answers: Sequence[Answer], units: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """Answers as the (first, last) of the units of the passage that hold them, each once."""
     starts, ends = [start for start, _ in units], [end for _, end in units]
     found = set()

@@ -39,14 +39,10 @@ class Nearest:
     name: str = "nearest row"
 
     @classmethod
-    def of(cls, rows: Sequence[Row], column: str, target: str) -> Rival:
+    def of(cls, rows: Sequence[Row], column: str, target: str) -> "Nearest":
         texts = [row[column] for row in rows]
         vectors = _rivals.vectors(texts)
-        try:
-            known = vectors.fit_transform(texts)
-        except ValueError:  # no term can be counted
-            return Lead(column, 10**6, "copy")
-        return cls(column, [row[target] for row in rows], vectors, known)
+        return cls(column, [row[target] for row in rows], vectors, vectors.fit_transform(texts))
 
     def predict(self, rows: Sequence[Row]) -> list[Prediction]:
         texts, found = [row[self.column] for row in rows], list[int]()

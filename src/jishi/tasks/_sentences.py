@@ -12,7 +12,7 @@ from jishi.tasks import _rivals
 
 _SENTENCE = re.compile(r"[^。！？；!?\n]+?(?:[。！？；!?\n]|\.(?=\s)|$)")
 QUANTILES = (0.25, 0.5, 0.75, 1.0)  # of the answers' lengths, from which the best cut is taken
-FITTED = 500  # rows
+FITTED = 300  # rows
 
 Credit = Callable[[Prediction, Row], float]
 
@@ -26,15 +26,7 @@ class Sentences:
     name: str = "tf-idf sentence"
 
     def predict(self, rows: Sequence[Row]) -> list[Prediction]:
-        return [self._answer(row["question"], row["context"]) for row in rows]
-
-    def _answer(self, question: str, passage: str) -> Prediction:
-        spans = [match.span() for match in _SENTENCE.finditer(passage) if match.group().strip()] or [(0, len(passage))]
-        made = self.vectors.transform([question, *(passage[start:end] for start, end in spans)])
-        start, end = spans[int((made[1:] @ made[0].T).toarray().argmax())]
-        start += len(passage[start:end]) - len(passage[start:end].lstrip())
-        text = passage[start : min(end, start + self.length)].rstrip()
-        return {"answer": text, "start": start, "end": start + len(text)}
+        return [_begin(row["context"], _nearest(self.vectors, row), self.length) for row in rows]
 
 
 @dataclass(frozen=True)
@@ -52,12 +44,31 @@ def fit(rows: Sequence[Row], credit: Credit) -> Sentences | Silence:
     sample = [rows[int(place)] for place in numpy.linspace(0, len(rows) - 1, min(FITTED, len(rows)))]
     lengths = [len(answer["text"]) for row in sample for answer in row["answers"]]
     vectors = _rivals.vectors([row["context"] for row in sample])
-    rivals: list[Sentences | Silence] = [Silence()]
+    silence = Silence()
+    credits = {0: sum(map(credit, silence.predict(sample), sample))}
     try:
         vectors.fit([text for row in sample for text in (row["question"], row["context"])])
-        rivals += [
-            Sentences(vectors, int(length)) for length in sorted(set(numpy.quantile(lengths, QUANTILES).astype(int)))
-        ]
+        spans = [_nearest(vectors, row) for row in sample]
+        for length in numpy.quantile(lengths, QUANTILES).astype(int).tolist():
+            answers = [_begin(row["context"], span, length) for row, span in zip(sample, spans, strict=True)]
+            credits[length] = sum(map(credit, answers, sample))
     except (ValueError, IndexError):  # no term can be counted, or no row has an answer
         pass
-    return max(rivals, key=lambda rival: sum(map(credit, rival.predict(sample), sample)))
+    best = max(credits, key=credits.__getitem__)
+    return Sentences(vectors, best) if best else silence
+
+
+def _nearest(vectors: Any, row: Row) -> tuple[int, int]:
+    """Where the sentence most like the question stands."""
+    text = row["context"]
+    spans = [match.span() for match in _SENTENCE.finditer(text) if match.group().strip()] or [(0, len(text))]
+    made = vectors.transform([row["question"], *(text[start:end] for start, end in spans)])
+    return spans[int((made[1:] @ made[0].T).toarray().argmax())]
+
+
+def _begin(text: str, span: tuple[int, int], length: int) -> Prediction:
+    """The first `length` characters of a sentence, without the white space around it."""
+    start, end = span
+    start += len(text[start:end]) - len(text[start:end].lstrip())
+    found = text[start : min(end, start + length)].rstrip()
+    return {"answer": found, "start": start, "end": start + len(found)}

@@ -14,6 +14,7 @@ from jishi.models.cross_entropy import cross_entropy
 from jishi.models.decoding import Decoding
 from jishi.models.ends import Ends
 from jishi.models.generate import generate
+from jishi.tasks import _written
 
 Names = tuple[tuple[str, str], ...]  # what rows may call the text read and the text written; the first pair is our own
 
@@ -119,13 +120,4 @@ def forward(task: Writer, model: Any, batch: Batch) -> list[torch.Tensor]:
 def decode(task: Writer, outputs: Sequence[Any], processor: Any) -> list[Prediction]:
     """The text, the mean log-probability of its tokens, and whether it came to an end before the tokens it may have."""
     ends = Ends.of(processor, task.decoding.stop)
-    return [_answer(row, ends) for row in outputs]
-
-
-def _answer(row: Any, ends: Ends) -> Prediction:
-    ids = [round(float(token)) for token in row[:, 0]]
-    return {
-        "text": ends.text(ids).strip(),
-        "log_probability": float(row[:, 1].mean()),
-        "complete": ends.reached(ids),
-    }
+    return [_written.prediction(row, ends) for row in outputs]

@@ -109,6 +109,9 @@ class TextClassification(Task):
             return row
         return {**row, "label": PROBLEMS[_kind(label) if self.problem == "auto" else self.problem].label(label)}
 
+    def required(self) -> tuple[str, ...]:
+        return tuple(self.columns) if self.pairs == "always" else super().required()
+
     def _has_pair(self, raw: Mapping[str, Any], *, training: bool) -> bool:
         """Whether the row has a second text. Raises RowError where it lacks one, or has one too many."""
         given = raw.get("text_pair") not in (None, "")
