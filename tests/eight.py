@@ -64,6 +64,10 @@ ROWS: Mapping[str, list[dict[str, Any]]] = {
     "text-classification": [{"text": text, "label": "bad" if i % 2 else "good"} for i, text in enumerate(TEXTS)],
     "sentence-similarity": [{"text": a, "text_pair": b, "score": score} for a, b, score in PAIRS],
     "token-classification": [_entities(name) for name in NAMES],
+    "intent-slots": [
+        {"text": f"{verb} {name} 吧", "intent": verb, "slots": {"place": name}}
+        for verb, name in zip(["去", "看"] * 4, NAMES, strict=True)
+    ],
     "question-answering": [_question(name) for name in NAMES],
     "multiple-choice": [
         {"question": f"{text}: {i}", "choices": ["好", "坏", "无法判断"][: 2 + i % 2], "answer": i % 2}

@@ -78,6 +78,17 @@ def test_the_entity_finder_goes_its_five_steps(tmp_path):
     assert [entity["text"] for entity in over_http["entities"]] == [entity["text"] for entity in answer["entities"]]
 
 
+def test_the_customer_service_reads_intent_and_slots(tmp_path):
+    small = ["model=text-cnn", "train.max_steps=150", "train.precision=fp32", "train.learning_rate=5e-3"]
+    run = jishi.finetune("recipes/customer-service.yaml", overrides=[*small, f"out={tmp_path / 'run'}"])
+    scores = {name: entry["value"] for name, entry in run.evaluation["scores"].items()}
+    assert scores["intent_accuracy"] > 0.5
+    assert run.evaluation["details"]["partial"]["right"] > 0
+    (answer,) = jishi.predict(run.bundle, ["订单A10437到哪里了？"])
+    assert answer["intent"] == "track_order"
+    assert [(slot["label"], slot["text"]) for slot in answer["slots"]] == [("order", "A10437")]
+
+
 def test_questions_are_answered_in_their_text_or_not_at_all(tmp_path):
     data = tmp_path / "data"
     prepared = jishi.prepare("examples/data/questions", out=data, task="question-answering")
@@ -207,6 +218,10 @@ def test_the_rows_of_choices_are_what_their_script_writes():
 
 def test_the_entity_rows_are_what_their_script_writes():
     written_again("entities")
+
+
+def test_the_requests_are_what_their_script_writes():
+    written_again("requests")
 
 
 def written_again(name: str) -> None:

@@ -1,3 +1,4 @@
+import gzip
 import json
 import math
 from dataclasses import replace
@@ -6,6 +7,7 @@ import numpy
 import pytest
 import torch
 
+from conftest import DATA
 from jishi.core.contracts import Base
 from jishi.core.errors import DataError, RowError
 from jishi.models import passages
@@ -84,6 +86,8 @@ def test_offsets_are_characters_of_the_text_astral_ones_too():
         ({"answers": [answer("cafe", 2)], "text": "a cafe\u0301 b"}, "tasks.answer-cuts"),
         ({"answers": [answer("\U0001f469", 0)], "text": "\U0001f469\u200d\U0001f467 x"}, "tasks.answer-cuts"),
         ({"answers": [answer("Ann", 0)], "text": "  "}, "modalities.no-text"),
+        ({"answers": [answer("Ann", 0)], "text": ""}, "tasks.question-incomplete"),
+        ({"answers": [], "question": None}, "tasks.question-incomplete"),
     ],
 )
 def test_a_bad_row_is_refused_with_its_reason(given, code):
@@ -291,6 +295,22 @@ def test_the_plain_rival_gives_the_sentence_most_like_the_question_or_nothing():
     assert text[found[0]["start"] : found[0]["end"]] == found[0]["answer"]
     empty = [{**row, "answers": []} for row in rows]
     assert _sentences.fit(empty, TASK.credit).predict(rows)[0]["answer"] == ""
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", ["cmrc2018_zh", "policyqa"])
+def test_real_answers_survive_encoding_and_decoding(name):
+    with gzip.open(DATA / name / "train.jsonl.gz", "rt", encoding="utf-8") as lines:
+        rows = [TASK.parse(json.loads(line)) for line, _ in zip(lines, range(300), strict=False)]
+    task = TASK.initialize(rows, BASE)
+    task, processor = replace(task, max_answer_length=1000), tokenizer("the of 的", max_length=64)
+    features = [task.encode(row, processor) for row in rows]
+    certain = []
+    for row in features:
+        first, last = row["labels"][:2]
+        certain.append(table(row["units"], **{f"s{first}": 0, f"e{last}": 0}))
+    answers = task.decode(certain, features, processor)
+    assert task.score(answers, rows)["exact_match"] > 0.98  # the others end within a word
 
 
 def test_units_that_hold_an_answer():

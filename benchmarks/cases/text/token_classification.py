@@ -7,14 +7,14 @@ from cases.case import LAST_ONLY, Case
 DECODINGS = ("argmax", "viterbi", "crf")
 
 
-def entities(data: str, name: str, decoding: str = "viterbi", rows: int | None = None, **settings: Any) -> Case:
+def entities(folder: str, name: str, decoding: str = "viterbi", rows: int | None = None, **settings: Any) -> Case:
     """With e5-small, judged on the whole official test set."""
     train = {"epochs": 3, "batch_size": 16, "learning_rate": 1e-4, "validate_every": LAST_ONLY}
     task = {"name": "token-classification", "decoding": decoding}
     model = {"name": "e5-small", "vocabulary": "scripts"}
     return Case(
-        f"{data} {name}",
-        data,
+        f"{folder} {name}",
+        folder,
         {"model": model, "task": task, "train": train, **settings},
         rows,
         3 if rows is None else 1,

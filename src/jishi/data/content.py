@@ -21,7 +21,7 @@ class Content(NamedTuple):
     whole: int
     size: int
     labels: tuple[str, ...]  # sorted, each once; a text to be written or found is none
-    single: bool  # whether a target is one label, not a set or sequence of them
+    single: bool  # whether its targets are one label each, not a set or sequence of them
     empty: bool  # no input column holds anything
     copied: bool  # a target is the text of an input
 
@@ -50,7 +50,7 @@ def describe(row: Row, columns: Sequence[Column], *, labelled: bool = True) -> C
         size=len(rest)
         + sum(_size(row.get(column.name), len(value)) for column, value in zip(columns, inputs, strict=True)),
         labels=tuple(sorted(set(_labels(targets)))) if labelled else (),
-        single=labelled and any(isinstance(value, str) for value in targets.values()),
+        single=labelled and bool(targets) and all(isinstance(value, str) for value in targets.values()),
         empty=not any(value.strip() for value in inputs),
         copied=any(value.encode() in inputs for value in targets.values() if isinstance(value, str)),
     )

@@ -83,6 +83,8 @@ def _brief_mapping(value: Mapping[str, Any]) -> str:
     if "label" in value:
         place = value.get("text") or (f"{value['start']}–{value['end']}" if "start" in value else "")
         return f"{place} [{value['label']}]" if place else brief(value["label"])
+    if "intent" in value:
+        return f"{value['intent']}: {brief(value.get('slots'))}"
     for key in ("labels", "entities", "value", "text"):
         if key in value:
             return brief(value[key])

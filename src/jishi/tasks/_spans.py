@@ -1,6 +1,8 @@
 """Entities of a text as character spans: read from whatever form they come in, and checked."""
 
 import json
+import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -43,8 +45,10 @@ def locate(text: str, tokens: Sequence[str]) -> list[tuple[int, int]]:
     return places
 
 
-def read(raw: Mapping[str, Any], clean: Callable[[Any], str]) -> tuple[str, list[CharacterSpan] | None]:
-    """Text and spans of a row that says them in one form or several: "spans", "entities", "tokens" with "tags".
+def read(
+    raw: Mapping[str, Any], clean: Callable[[Any], str], forms: Sequence[str] = ("spans", "entities")
+) -> tuple[str, list[CharacterSpan] | None]:
+    """Text and spans of a row that says them in one form or several: `forms`, columns of spans, and "tokens" with "tags".
 
     None where no form says any. `clean` is what makes a text of a raw value. Raises RowError where two forms differ.
     """
@@ -55,15 +59,49 @@ def read(raw: Mapping[str, Any], clean: Callable[[Any], str]) -> tuple[str, list
             raise RowError("tasks.bad-tokens", given=repr(tokens)[:80])
         text, places = join(tokens) if text is None else (text, locate(clean(text), tokens))
     text = clean(text)
-    forms = {name: listed(raw[name], name) for name in ("spans", "entities") if raw.get(name) is not None}
+    given = {name: listed(raw[name], name) for name in forms if raw.get(name) is not None}
     if raw.get("tags") is not None:
-        forms["tags"] = from_tags(listed(raw["tags"], "tags"), places)
-    checked = [(name, check(text, spans)) for name, spans in forms.items()]
+        given["tags"] = from_tags(listed(raw["tags"], "tags"), places)
+    checked = [(name, check(text, spans)) for name, spans in given.items()]
     for (first, before), (second, after) in pairwise(checked):
         if before != after:
             odd = next(span for span in [*before, *after] if (span in before) != (span in after))
             raise RowError("tasks.forms-differ", first=first, second=second, given=_show(odd))
     return text, checked[0][1] if checked else None
+
+
+def values(text: str, given: Mapping[str, Any]) -> list[CharacterSpan]:
+    """Values by name as spans of a text that holds each of them once, as whole units; the longest are found first.
+
+    A list gives one name several values; None and what is empty give it none. Raises RowError.
+    """
+    every = [
+        (name, value) for name, said in given.items() for value in (said if isinstance(said, list | tuple) else [said])
+    ]
+    wanted = Counter((name, _plain(name, value)) for name, value in every if value not in (None, "", [], {}))
+    starts, ends = ({edges[side] for edges in units(text)} for side in (0, 1))
+    found: list[CharacterSpan] = []
+    for (name, value), times in sorted(wanted.items(), key=lambda item: -len(item[0][1])):
+        spans = [
+            {"start": place.start(), "end": place.end(), "label": name}
+            for place in re.finditer(re.escape(value), text)
+            if place.start() in starts and place.end() in ends
+        ]
+        free = [span for span in spans if not any(_share(span, other) for other in found)]
+        if len(free) != times:
+            raise RowError(f"tasks.slot-{'not-found' if len(free) < times else 'ambiguous'}", name=name, given=value)
+        found += free
+    return found
+
+
+def _share(one: CharacterSpan, other: CharacterSpan) -> bool:
+    return bool(one["start"] < other["end"] and other["start"] < one["end"])
+
+
+def _plain(name: str, value: Any) -> str:
+    if not isinstance(value, str | int | float) or isinstance(value, bool) or not str(value).strip():
+        raise RowError("tasks.bad-slot", name=name, given=repr(value)[:80])
+    return str(value).strip()
 
 
 def from_tags(row_tags: Sequence[Any], places: Sequence[tuple[int, int]] | None) -> list[CharacterSpan]:

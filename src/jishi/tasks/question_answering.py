@@ -65,6 +65,9 @@ class QuestionAnswering(Task):
 
     def parse(self, raw: Mapping[str, Any], *, training: bool = True) -> Row:
         read = registry.get(Modality, self.columns["context"])().read
+        for name in self.columns:
+            if raw.get(name) in (None, ""):
+                raise RowError("tasks.question-incomplete", key=name)
         row = {"question": read(raw.get("question")), "context": read(raw.get("context"))}
         found = _answers.read(raw, row["context"])
         if found is None:

@@ -1,6 +1,5 @@
 """Find entities in a text: names, places, personal data, slots. Character offsets are the truth."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
@@ -12,11 +11,10 @@ from torch.nn.utils.rnn import pad_sequence
 from jishi.core import registry
 from jishi.core.contracts import Base, Batch, Features, Head, Loss, Modality, Prediction, Rival, Row, Task, option
 from jishi.core.errors import DataError, RowError
-from jishi.core.script import units as split
-from jishi.metrics import classification, entities, tags, temperature
-from jishi.metrics.tags import Span
-from jishi.models import tokens, units, windows
-from jishi.tasks import _crf, _single, _spans, _viterbi
+from jishi.metrics import classification, entities
+from jishi.models import tokens, windows
+from jishi.tasks import _crf, _single, _spans, _tagging
+from jishi.tasks._dictionary import Dictionary
 from jishi.tasks._outputs import array
 
 
@@ -71,39 +69,21 @@ class TokenClassification(Task):
             raise DataError("tasks.bad-stride", given=self.stride, allowed=limit)
         return replace(self, labels=self.labels or tuple(sorted(found)), max_length=limit)
 
-    @property
-    def _tags(self) -> list[str]:
-        return ["O", *(f"{prefix}-{label}" for label in self.labels for prefix in "BI")]
-
     def head(self) -> Head:
-        return Head(
-            "ForTokenClassification", {**_single.names(self._tags), **({"transitions": True} if self._chained else {})}
-        )
+        chain = {"transitions": True} if self._chained else {}
+        return Head("ForTokenClassification", {**_single.names(_tagging.names(self.labels)), **chain})
 
     @property
     def _chained(self) -> bool:
         return self.decoding == "crf"
 
     def encode(self, row: Row, processor: Any) -> Features:
-        """As `models.units.encode`; "labels" (T,) names the tag of every unit's first token, "cut" counts spans lost."""
-        features = units.encode(processor, row["text"], max_length=self.max_length, stride=self.stride)
-        features["text"] = row["text"]
-        if row.get("spans") is not None:
-            found, features["cut"] = _spans.place(features["units"], row["spans"])
-            index = {tag: number for number, tag in enumerate(self._tags)}
-            named = tags.bio(found, len(features["units"]))
-            features["labels"] = numpy.full(len(features["input_ids"]), tokens.IGNORED, dtype=numpy.int32)
-            features["labels"][features["firsts"]] = [index.get(tag, tokens.IGNORED) for tag in named]
-        return features
+        return _tagging.encode(
+            processor, row["text"], row.get("spans"), self.labels, max_length=self.max_length, stride=self.stride
+        )
 
     def collate(self, features: Sequence[Features], processor: Any) -> Batch:
-        """Windows stand as rows of their own, and every token has its label in the one that speaks for it."""
-        long = any("windows" in row for row in features)
-        batch = windows.pad(features, processor) if long else tokens.pad(features, processor)
-        if all("labels" in row for row in features):
-            labels = [part for row in features for part in windows.spread(row["labels"], row, tokens.IGNORED)]
-            batch["labels"] = tokens.stack(labels, tokens.IGNORED)
-        return batch
+        return _tagging.collate(features, processor)
 
     def forward(self, model: Any, batch: Batch) -> Any:
         """Logits (B, T, K), or (T, K) a row; above them, in the same K columns, the K + 1 rows of the transitions if learnt."""
@@ -144,82 +124,20 @@ class TokenClassification(Task):
         ]
 
     def _entities(self, output: numpy.ndarray, features: Features) -> list[dict[str, Any]]:
-        learnt, output = numpy.split(output, [output.shape[1] + 1 if self._chained else 0])
-        logits, names, parts = output[features["firsts"]], self._tags, features["units"]
-        if not len(logits):
-            return []
-        chain = learnt if self._chained else None
-        best = logits.argmax(axis=1) if self.decoding == "argmax" else _viterbi.best(logits, chain)
-        shares = temperature.softmax(logits) if chain is None else _viterbi.marginals(logits, chain)
-        sure = shares[numpy.arange(len(best)), best]
-        return [
-            entity(features["text"], parts[first][0], parts[last - 1][1], label, sure[first:last].min())
-            for first, last, label in tags.spans([names[tag] for tag in best])
-        ]
+        learnt, logits = numpy.split(output, [output.shape[1] + 1 if self._chained else 0])
+        chain, free = learnt if self._chained else None, self.decoding == "argmax"
+        return _tagging.found(logits, features, self.labels, chain, free=free)[0]
 
     def score(self, predictions: Sequence[Prediction], rows: Sequence[Row]) -> dict[str, float]:
-        return entities.entities(_truth(rows), _given(predictions))
+        return entities.entities(_tagging.spans(rows, "spans"), _tagging.spans(predictions, "entities"))
 
     def credit(self, prediction: Prediction, row: Row) -> float:
         """F1 of the row's entities; 1 where there are none to find and none was found."""
-        return classification.overlap(_truth([row])[0], _given([prediction])[0])
+        return classification.overlap(_tagging.spans([row], "spans")[0], _tagging.spans([prediction], "entities")[0])
 
     def details(self, predictions: Sequence[Prediction], rows: Sequence[Row]) -> dict[str, Any]:
-        truth, given = _truth(rows), _given(predictions)
+        truth, given = _tagging.spans(rows, "spans"), _tagging.spans(predictions, "entities")
         return {"per_class": entities.per_type(truth, given, self.labels), "partial": entities.partial(truth, given)}
 
     def baseline(self, rows: Sequence[Row]) -> Rival:
         return Dictionary.of(rows)
-
-
-@dataclass(frozen=True)
-class Dictionary:
-    """A rival that knows the training entities by heart: the longest match, with the type it mostly had.
-
-    A surface that is more often no entity than one is left out.
-    """
-
-    known: Mapping[str, tuple[str, float]]  # surface → type, and its share of the surface's entities
-    longest: int  # in units
-    name: str = "dictionary"
-
-    @classmethod
-    def of(cls, rows: Sequence[Row]) -> "Dictionary":
-        counts: dict[str, Counter[str]] = {}
-        for row in rows:
-            for span in row["spans"]:
-                counts.setdefault(row["text"][span["start"] : span["end"]], Counter())[span["label"]] += 1
-        known = {
-            surface: (types.most_common(1)[0][0], max(types.values()) / types.total())
-            for surface, types in counts.items()
-        }
-        rival = cls(known, max((len(split(surface)) for surface in known), default=0))
-        found = Counter(span["text"] for answer in rival.predict(rows) for span in answer["entities"])
-        kept = {surface: type_ for surface, type_ in known.items() if 2 * counts[surface].total() >= found[surface]}
-        return replace(rival, known=kept)
-
-    def predict(self, rows: Sequence[Row]) -> list[Prediction]:
-        return [{"entities": self._find(row["text"])} for row in rows]
-
-    def _find(self, text: str) -> list[dict[str, Any]]:
-        found, parts, first = [], split(text), 0
-        while first < len(parts):
-            start, last = parts[first][0], min(first + self.longest, len(parts))
-            while last > first and text[start : parts[last - 1][1]] not in self.known:
-                last -= 1
-            if last > first:
-                found.append(entity(text, start, parts[last - 1][1], *self.known[text[start : parts[last - 1][1]]]))
-            first = max(last, first + 1)
-        return found
-
-
-def entity(text: str, start: int, end: int, label: str, score: float) -> dict[str, Any]:
-    return {"start": start, "end": end, "label": label, "text": text[start:end], "score": float(score)}
-
-
-def _truth(rows: Sequence[Row]) -> list[set[Span]]:
-    return [{(span["start"], span["end"], span["label"]) for span in row["spans"]} for row in rows]
-
-
-def _given(predictions: Sequence[Prediction]) -> list[set[Span]]:
-    return [{(found["start"], found["end"], found["label"]) for found in answer["entities"]} for answer in predictions]
