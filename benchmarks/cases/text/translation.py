@@ -19,7 +19,7 @@ def pairs(name: str, data: str, source: str, target: str, epochs: int, **task: i
 
 
 CASES = [
-    pairs("zh-en", "tatoeba_zh_en", "zh", "en", 6),
-    pairs("en-zh", "tatoeba_zh_en", "en", "zh", 6),
-    pairs("classical-modern", "classical_modern_zh", "classical", "modern", 4),
+    pairs("zh-en", "tatoeba_zh_en", "zh", "en", 20),
+    pairs("en-zh", "tatoeba_zh_en", "en", "zh", 20),
+    pairs("classical-modern", "classical_modern_zh", "classical", "modern", 10),
 ]

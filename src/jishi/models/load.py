@@ -109,7 +109,9 @@ def _from_scratch(spec: ModelSpec, design: scratch.Design, head: Head, base: Bas
     if not native:
         config = _wrapped(config, spec, base)
     _set_head(config, head)
-    return kind(config, **({} if head.architecture else heads.bare(kind))).float()
+    built = kind(config, **({} if head.architecture else heads.bare(kind))).float()
+    design.begin(built)
+    return built
 
 
 def _from_folder(spec: ModelSpec, path: Path, head: Head, base: Base) -> PreTrainedModel:

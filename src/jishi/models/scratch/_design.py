@@ -21,6 +21,7 @@ class Design:
     processor: Callable[[str, Iterable[Row] | None, str | None], Any]
     learns: bool  # whether the processor is made from the training rows
     max_length: int = 512  # tokens it can read
+    begin: Callable[[Any], None] = lambda _: None  # what is done to the fresh weights of a model
 
 
 @cache
