@@ -79,8 +79,10 @@ def run(name: str, case: Case, seed: int, options: argparse.Namespace) -> None:
         return
     folder = options.out / case.name.replace(" ", "_") / f"seed-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
+    source = options.data / case.data
+    source = case.derive(source, folder.with_suffix(".rows")) if case.derive else source
     own = case.settings.get("data", {})
-    data = {"train": str(options.data / case.data), "train_rows": case.train_rows, "seed": seed, **own}
+    data = {"train": str(source), "train_rows": case.train_rows, "seed": seed, **own}
     spec = {**case.settings, "data": data, "out": str(folder), "seed": seed}
     file = folder.with_suffix(".yaml")
     file.write_text(json.dumps(spec), encoding="utf-8")  # JSON is YAML

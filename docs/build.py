@@ -45,13 +45,12 @@ def page(language: str) -> str:
     """The reference in one language."""
     words = WORDS[language]
     parts = [words["title"], words["lead"]]
-    specs = list(dict.fromkeys(cls for verb in VERBS for cls in _specs(api.spec_of(verb))))
-    for cls in specs:
+    plugins = dict.fromkeys(registry.get(contract, name) for contract in CONTRACTS for name in registry.names(contract))
+    inner = (cls for plugin in plugins for cls in list(_specs(plugin))[1:])
+    for cls in dict.fromkeys([*(cls for verb in VERBS for cls in _specs(api.spec_of(verb))), *inner]):
         parts += [f"## {_name(cls)}", _table(cls, language)]
     parts.append(f"## {words['plugins']}")
-    for plugin in dict.fromkeys(
-        registry.get(contract, name) for contract in CONTRACTS for name in registry.names(contract)
-    ):
+    for plugin in plugins:
         heading = f"### {plugin.__module__.split('.')[1]}: {registry.name_of(plugin)}"
         parts += [heading, *_described(plugin, language), _table(plugin, language)]
     return "\n\n".join(parts) + "\n"

@@ -18,10 +18,25 @@ TEXTS = [
     "客服态度好，发货快", "包装破损，味道难闻", "works as described", "never again, a waste of money",
 ]  # fmt: skip
 NAMES = ["王芳", "李雷", "Anna", "上海", "北京", "Berlin", "张伟", "Paris"]
+PAIRS = [
+    ("很好用", "很好用，会再买", 5), ("很好用", "用了两天就坏了", 0), ("发货快", "发货很快", 4), ("包装破损", "味道难闻", 1),
+    ("a dog runs", "a dog is running", 4), ("a dog runs", "stocks fell", 0), ("good value", "good value indeed", 5),
+    ("good value", "the screen broke", 1),
+]  # fmt: skip
+PARALLEL = [
+    ("今天天气很好。", "The weather is fine today."), ("我喜欢喝茶。", "I like to drink tea."),
+    ("他住在北京。", "He lives in Beijing."), ("这本书多少钱？", "How much is this book?"),
+    ("猫在桌子下面。", "The cat is under the table."), ("我们明天见。", "See you tomorrow."),
+    ("她会说三种语言。", "She speaks three languages."), ("请关上门。", "Close the door, please."),
+]  # fmt: skip
+WRITES = ModelSpec("transformer-encoder-decoder", size="nano", dropout=0.0)
 DESIGNS = {
     "text": ModelSpec("transformer-encoder", size="nano", dropout=0.0),
     "image": ModelSpec("resnet", size="nano"),
-    "causal-lm": ModelSpec("transformer-decoder", size="nano"),  # an objective that needs a model of its own
+    "translation": WRITES,
+    "summarization": WRITES,
+    "causal-lm": ModelSpec("transformer-decoder", size="nano"),  # objectives that need a model of their own
+    "text-generation": ModelSpec("transformer-decoder", size="nano"),
 }
 
 
@@ -40,12 +55,33 @@ def _entities(name: str) -> dict[str, Any]:
     return {"text": text, "spans": [{"start": start, "end": start + len(name), "label": label}]}
 
 
+def _question(name: str) -> dict[str, Any]:
+    text = f"{name} 在门口等"
+    return {"question": f"谁在门口等？{name}？", "context": text, "answers": [{"text": name, "start": 0}]}
+
+
 ROWS: Mapping[str, list[dict[str, Any]]] = {
     "text-classification": [{"text": text, "label": "bad" if i % 2 else "good"} for i, text in enumerate(TEXTS)],
+    "sentence-similarity": [{"text": a, "text_pair": b, "score": score} for a, b, score in PAIRS],
     "token-classification": [_entities(name) for name in NAMES],
+    "intent-slots": [
+        {"text": f"{verb} {name} 吧", "intent": verb, "slots": {"place": name}}
+        for verb, name in zip(["去", "看"] * 4, NAMES, strict=True)
+    ],
+    "question-answering": [_question(name) for name in NAMES],
+    "multiple-choice": [
+        {"question": f"{text}: {i}", "choices": ["好", "坏", "无法判断"][: 2 + i % 2], "answer": i % 2}
+        for i, text in enumerate(TEXTS)
+    ],
     "image-classification": [{"image": picture(i), "label": "b" if i % 2 else "a"} for i in range(8)],
+    "translation": [{"source": chinese, "target": english} for chinese, english in PARALLEL],
+    "summarization": [
+        {"document": f"{english} {TEXTS[i]}。", "summary": english.rstrip(".?")}
+        for i, (_, english) in enumerate(PARALLEL)
+    ],
     "masked-lm": [{"text": text} for text in TEXTS],
     "causal-lm": [{"text": text} for text in TEXTS],
+    "text-generation": [{"prompt": text, "answer": name} for text, name in zip(TEXTS, NAMES, strict=True)],
 }
 
 

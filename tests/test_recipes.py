@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 import jishi
 from jishi.core import document, spec
+from jishi.data.rows import read
 from jishi.lifecycle.finetune import FinetuneSpec
 
 ROOT = Path(__file__).parent.parent
@@ -76,6 +78,51 @@ def test_the_entity_finder_goes_its_five_steps(tmp_path):
     assert [entity["text"] for entity in over_http["entities"]] == [entity["text"] for entity in answer["entities"]]
 
 
+def test_the_customer_service_reads_intent_and_slots(tmp_path):
+    small = ["model=text-cnn", "train.max_steps=150", "train.precision=fp32", "train.learning_rate=5e-3"]
+    run = jishi.finetune("recipes/customer-service.yaml", overrides=[*small, f"out={tmp_path / 'run'}"])
+    scores = {name: entry["value"] for name, entry in run.evaluation["scores"].items()}
+    assert scores["intent_accuracy"] > 0.5
+    assert run.evaluation["details"]["partial"]["right"] > 0
+    (answer,) = jishi.predict(run.bundle, ["订单A10437到哪里了？"])
+    assert answer["intent"] == "track_order"
+    assert [(slot["label"], slot["text"]) for slot in answer["slots"]] == [("order", "A10437")]
+
+
+def test_questions_are_answered_in_their_text_or_not_at_all(tmp_path):
+    data = tmp_path / "data"
+    prepared = jishi.prepare("examples/data/questions", out=data, task="question-answering")
+    assert (len(prepared.train), len(prepared.validation), len(prepared.test)) == (600, 120, 240)
+    small = ["model=text-cnn", "train.max_steps=30", "train.precision=fp32", "train.learning_rate=5e-3"]
+    run = jishi.finetune("recipes/questions.yaml", overrides=[*small, f"data={data}", f"out={tmp_path / 'run'}"])
+    assert set(run.evaluation["scores"]) == {
+        "exact_match", "f1", "answerable_exact_match", "answerable_f1", "unanswerable_accuracy"
+    }  # fmt: skip
+    row = {"question": "Who owns the shop?", "context": "Old Mill belongs to Greta Holm."}
+    (answer,) = jishi.predict(run.bundle, [row])
+    assert all(row["context"][one["start"] : one["end"]] == one["answer"] for one in answer["candidates"])
+
+
+@pytest.mark.slow
+@pytest.mark.embedded
+def test_the_question_recipe_as_it_stands_is_far_better_than_its_plain_rival(tmp_path):
+    run = jishi.finetune("recipes/questions.yaml", out=tmp_path / "run")
+    rival = run.evaluation["rivals"][run.baseline]["scores"]["f1"]
+    assert run.evaluation["scores"]["f1"]["value"] > rival["value"] + 0.3
+
+
+def test_the_question_rows_are_what_their_script_writes_and_the_test_part_has_answers_of_its_own():
+    folder = ROOT / "examples" / "data" / "questions"
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    example("questions.py")
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+    found = {
+        part: {answer["text"] for _, row in read(folder / f"{part}.json") for answer in row["answers"]}
+        for part in ("train", "dev", "test")
+    }
+    assert len(found["test"]) > 30 and not found["test"] & (found["train"] | found["dev"])
+
+
 async def served(bundle: Path, text: str) -> dict[str, Any]:
     from asking import ask, asking
 
@@ -95,6 +142,42 @@ def test_the_title_classifier_is_trained_saved_reloaded_and_predicts(tmp_path):
     assert sum(right) / len(right) > 0.6  # it was trained on six rows in ten
 
 
+@pytest.fixture(scope="module")
+def phrases(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("phrases")
+    example("phrases.py", folder)
+    return folder
+
+
+def test_the_translator_learns_and_writes(phrases, tmp_path):
+    small = [
+        "model.size=nano",
+        "train.max_steps=40",
+        "train.precision=fp32",
+        "data.test_rows=20",
+        "data.train_rows=400",
+    ]
+    run = jishi.finetune(
+        "recipes/translator.yaml",
+        overrides=[*small, "task.decoding.max_new_tokens=16", f"data={phrases}", f"out={tmp_path / 'run'}"],
+    )
+    assert run.evaluation["scores"]["chrf"]["value"] > run.evaluation["rivals"]["untuned"]["scores"]["chrf"]["value"]
+    (answer,) = jishi.predict(run.bundle, ["明天晚上我妈妈会在湖边唱歌。"])
+    assert answer["text"] and set(answer) == {"text", "log_probability", "complete"}
+
+
+def test_nobody_in_the_test_phrases_does_what_they_do_in_training(phrases):
+    """Read off the English side: who and what, whatever the form and the tense."""
+    assert len(doings(phrases / "test.jsonl")) == 20
+    assert not doings(phrases / "test.jsonl") & (doings(phrases / "train.jsonl") | doings(phrases / "dev.jsonl"))
+
+
+def doings(file: Path) -> set[tuple[str, str]]:
+    words = runpy.run_path(str(ROOT / "examples" / "phrases.py"))
+    rows = [json.loads(line)["source"] for line in file.read_text(encoding="utf-8").splitlines()]
+    return {(who, act) for row in rows for who in words["WHO"] if who in row for act in words["ACT"] if act in row}
+
+
 @pytest.mark.slow
 @pytest.mark.embedded
 def test_the_title_classifier_as_it_stands_is_far_better_than_its_plain_rival(tmp_path):
@@ -103,10 +186,48 @@ def test_the_title_classifier_as_it_stands_is_far_better_than_its_plain_rival(tm
     assert run.evaluation["scores"]["accuracy"]["value"] > rival["value"] + 0.3
 
 
-def test_the_entity_rows_are_what_their_script_writes(tmp_path):
-    folder = ROOT / "examples" / "data" / "entities"
+def test_the_grader_reads_two_columns_as_one_and_keeps_the_order_of_grades(tmp_path):
+    small = ["model=text-cnn", "train.max_steps=4", "train.precision=fp32"]
+    run = jishi.finetune("recipes/answer-grading.yaml", overrides=[*small, f"out={tmp_path / 'run'}"])
+    assert set(run.evaluation["scores"]) == {"quadratic_kappa", "mae", "accuracy", "macro_f1"}
+    assert run.evaluation["details"]["confusion"]["labels"] == ["wrong", "partly", "right"]
+    row = {"text": "月亮为什么会发光？\n月亮反射太阳的光。", "text_pair": "它反射太阳光。"}
+    assert list(jishi.predict(run.bundle, [row])[0]["scores"]) == ["wrong", "partly", "right"]
+
+
+def test_the_chooser_says_the_same_whatever_the_order(tmp_path):
+    small = ["model=transformer-encoder", "train.max_steps=4", "train.precision=fp32"]
+    run = jishi.finetune("recipes/multiple-choice.yaml", overrides=[*small, f"out={tmp_path / 'run'}"])
+    assert [entry["label"] for entry in run.evaluation["details"]["per_class"]] == list("ABCD")
+    asked = [("Where is my kettle?", ["refunds", "delivery"]), ("Where is my kettle?", ["delivery", "refunds"])]
+    first, second = jishi.predict(run.bundle, [{"question": text, "choices": choices} for text, choices in asked])
+    assert first["answer"] == 1 - second["answer"]
+
+
+@pytest.mark.slow
+@pytest.mark.embedded
+def test_the_chooser_as_it_stands_is_far_better_than_its_plain_rival(tmp_path):
+    run = jishi.finetune("recipes/multiple-choice.yaml", out=tmp_path / "run")
+    rival = run.evaluation["rivals"][run.baseline]["scores"]["accuracy"]
+    assert run.evaluation["scores"]["accuracy"]["value"] > rival["value"] + 0.2
+
+
+def test_the_rows_of_choices_are_what_their_script_writes():
+    written_again("choices")
+
+
+def test_the_entity_rows_are_what_their_script_writes():
+    written_again("entities")
+
+
+def test_the_requests_are_what_their_script_writes():
+    written_again("requests")
+
+
+def written_again(name: str) -> None:
+    folder = ROOT / "examples" / "data" / name
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
-    example("entities.py")
+    example(f"{name}.py")
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
 
 

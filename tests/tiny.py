@@ -5,6 +5,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
     BertConfig,
     BertForMaskedLM,
+    BertForQuestionAnswering,
     BertForSequenceClassification,
     BertForTokenClassification,
     PreTrainedTokenizerFast,
@@ -43,3 +44,8 @@ def sequence_classifier(vocabulary: int, **config: object) -> BertForSequenceCla
 def token_classifier(vocabulary: int, **config: object) -> BertForTokenClassification:
     torch.manual_seed(0)
     return BertForTokenClassification(_config(vocabulary, **config))
+
+
+def question_answerer(vocabulary: int) -> BertForQuestionAnswering:
+    torch.manual_seed(0)
+    return BertForQuestionAnswering(_config(vocabulary))

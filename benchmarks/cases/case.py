@@ -1,7 +1,8 @@
 """One row of the quality table: a data set, how much of it, and a spec."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 LAST_ONLY = 10**6  # steps between validations: beyond the end, so that the last weights are taken, not chosen
@@ -17,3 +18,4 @@ class Case:
     settings: Mapping[str, Any] = field(default_factory=dict)
     train_rows: int | None = None
     seeds: int = 3
+    derive: Callable[[Path, Path], Path] | None = None  # makes the rows, from the data set's folder into another

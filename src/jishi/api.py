@@ -1,4 +1,4 @@
-"""The verbs of Jishi: prepare, finetune, evaluate, predict, serve, and what lists and checks. One function each.
+"""The verbs of Jishi: prepare, finetune, evaluate, predict, index, search, serve, and what lists and checks. One function each.
 
 A verb takes a spec file or its main value first, and any field of its spec by keyword:
 
@@ -13,11 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from jishi.core import document, spec
 
 if TYPE_CHECKING:
+    import numpy
+
     from jishi.core.contracts import Prediction
     from jishi.data.dataset import Dataset
     from jishi.lifecycle.finetune import Result
@@ -79,6 +81,59 @@ def load(bundle: str | Path, *, verify: bool = True) -> Predictor:
 def predict(bundle: str | Path, inputs: Sequence[Any]) -> list[Prediction]:
     """Answers of a bundle: one prediction an input (a text, or a mapping of the task's columns)."""
     return load(bundle).predict(inputs)
+
+
+def embed(
+    bundle: str | Path, texts: Sequence[str], side: Literal["text", "query", "passage"] = "text"
+) -> numpy.ndarray:
+    """The unit vectors (N, D) of texts from a sentence-similarity bundle; `side` says with which prefix."""
+    from jishi.lifecycle.search import embed
+
+    return embed(load(bundle), texts, side)
+
+
+def index(
+    bundle: str | Path, data: str | Path, out: str | Path, *, column: str | None = None, alike: bool = False
+) -> dict[str, Any]:
+    """Give the passages of a file their vectors and publish them as an index folder to search.
+
+    `column` holds the passage; `alike` says that queries are of the same kind as passages (texts of which the like are sought).
+    """
+    from jishi.lifecycle.search import build
+
+    made = build(Path(bundle), Path(data), Path(out), column, alike=alike)
+    return {"index": str(out), "passages": len(made.texts), "width": int(made.vectors.shape[1])}
+
+
+def search(
+    index: str | Path,
+    queries: Sequence[str],
+    *,
+    k: int = 10,
+    by: Literal["hybrid", "vectors", "words"] = "hybrid",
+    bundle: str | Path | None = None,
+    approximate: bool = False,
+    rerank: str | Path | None = None,
+    label: str | None = None,
+) -> list[list[dict[str, Any]]]:
+    """For each query the k best passages of an index: {"text", "score", "row"}, the best first.
+
+    `bundle` is where the index's own bundle stands now; `approximate` walks a graph instead of comparing all. `rerank` is a
+    bundle that reads pairs of texts, `label` the one of its labels that means that a passage answers.
+    """
+    from jishi.lifecycle.search import Searcher
+
+    searcher = Searcher.load(index, bundle, approximate=approximate)
+    return searcher.search(queries, k, by, load(rerank) if rerank else None, label)
+
+
+def mine(
+    bundle: str | Path, data: str | Path, out: str | Path, *, count: int = 1, margin: float = 0.05
+) -> dict[str, int]:
+    """Write the pairs of a file again, each with the passages that the bundle confuses with the right one as negatives."""
+    from jishi.lifecycle.mine import mine
+
+    return mine(Path(bundle), Path(data), Path(out), count=count, margin=margin)
 
 
 def serve(source: Source = None, /, *, overrides: Sequence[str] = (), **settings: Any) -> None:

@@ -106,8 +106,12 @@ def evaluate(words: Words = None, as_json: Json = False, debug: Debug = False, l
 @app.command()
 def predict(
     bundle: str,
-    inputs: Annotated[list[str] | None, typer.Argument(help="Texts or pictures. 文本或图片。")] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(help="Texts, pictures, or rows as JSON objects. 文本、图片，或 JSON 对象形式的行。"),
+    ] = None,
     file: Annotated[str | None, typer.Option(help="A file of rows (any format prepare reads). 数据文件。")] = None,
+    stream: Annotated[bool, typer.Option(help="Show written answers as they come. 边生成边显示。")] = False,
     as_json: Json = False,
     debug: Debug = False,
     lang: Lang = None,
@@ -118,17 +122,90 @@ def predict(
         from jishi import terminal
         from jishi.data.rows import read
 
-        rows: list[Any] = list(inputs or [])
+        rows: list[Any] = [_row(word) for word in inputs or []]
         if file:
             rows += [raw for _, raw in read(file)]
         if not rows:
             raise UsageError("cli.no-inputs")
+        if stream:
+            predictor = api.load(bundle)
+            for row in rows:
+                terminal.pieces(predictor.generate_stream(row))
+            return
         answers = api.predict(bundle, rows)
         _show(
             [{"input": row, **answer} for row, answer in zip(rows, answers, strict=True)], as_json, terminal.predictions
         )
 
     _guarded(run, as_json, debug, lang)
+
+
+@app.command()
+def embed(
+    bundle: str,
+    texts: list[str],
+    side: Annotated[str, typer.Option(help="text, query or passage. 文本、查询或段落。")] = "text",
+    debug: Debug = False,
+    lang: Lang = None,
+) -> None:
+    """Vectors of texts, one JSON line each. 输出文本向量，每行一个 JSON。"""
+
+    def run() -> None:
+        for vector in api.embed(bundle, texts, side).tolist():  # type: ignore[arg-type]
+            _print(vector, indent=None)
+
+    _guarded(run, False, debug, lang)
+
+
+@app.command()
+def index(
+    bundle: str,
+    data: str,
+    out: str,
+    column: Annotated[str | None, typer.Option(help="The column of the passage. 存放段落的列。")] = None,
+    alike: Annotated[bool, typer.Option(help="Queries are of the same kind. 查询与段落同类。")] = False,
+    debug: Debug = False,
+    lang: Lang = None,
+) -> None:
+    """Give passages their vectors, to be searched. 为段落建立向量索引。"""
+    _guarded(lambda: _print(api.index(bundle, data, out, column=column, alike=alike)), False, debug, lang)
+
+
+@app.command()
+def search(
+    index: str,
+    queries: list[str],
+    k: Annotated[int, typer.Option(help="Passages for each query. 每个查询返回的段落数。")] = 10,
+    by: Annotated[str, typer.Option(help="hybrid, vectors or words. 混合、向量或词。")] = "hybrid",
+    approximate: Annotated[bool, typer.Option(help="Walk a graph (HNSW). 使用近似检索。")] = False,
+    rerank: Annotated[str | None, typer.Option(help="A bundle that reads pairs. 用于重排的文本对模型包。")] = None,
+    label: Annotated[str | None, typer.Option(help="Its label that means yes. 表示相关的标签。")] = None,
+    debug: Debug = False,
+    lang: Lang = None,
+) -> None:
+    """The best passages of an index, one JSON line each. 检索索引，每行一个 JSON。"""
+
+    def run() -> None:
+        found = api.search(index, queries, k=k, by=by, approximate=approximate, rerank=rerank, label=label)  # type: ignore[arg-type]
+        for query, hits in zip(queries, found, strict=True):
+            for hit in hits:
+                _print({"query": query, **hit}, indent=None)
+
+    _guarded(run, False, debug, lang)
+
+
+@app.command()
+def mine(
+    bundle: str,
+    data: str,
+    out: str,
+    count: Annotated[int, typer.Option(help="Negatives a pair. 每对的负例数。")] = 1,
+    margin: Annotated[float, typer.Option(help="Share below the right one. 与正例的最小差距（比例）。")] = 0.05,
+    debug: Debug = False,
+    lang: Lang = None,
+) -> None:
+    """Hard negatives for pairs, found by a bundle. 用模型包为文本对挖掘难负例。"""
+    _guarded(lambda: _print(api.mine(bundle, data, out, count=count, margin=margin)), False, debug, lang)
 
 
 @app.command()
@@ -200,6 +277,15 @@ def config_show(
 def main() -> None:
     """The console entry point."""
     app()
+
+
+def _row(word: str) -> Any:
+    """A row of several columns written as a JSON object, or the bare value of the first column."""
+    try:
+        found = json.loads(word)
+    except ValueError:
+        return word
+    return found if isinstance(found, dict) else word
 
 
 def _split(words: list[str] | None) -> tuple[str | None, list[str]]:

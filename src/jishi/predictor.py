@@ -22,12 +22,13 @@ import torch
 
 from jishi.core import bundle, registry
 from jishi.core.contracts import Features, Modality, Prediction, Row, Task
-from jishi.core.errors import BundleError, RowError, did_you_mean
+from jishi.core.errors import BundleError, RowError, UsageError, did_you_mean
 from jishi.data.columns import canonical
 from jishi.models import inference
 
 TOLERANCE = 1e-4  # largest difference of an output (relative above 1) that is still the same answer
 PROBES = 64
+WRITTEN = 16  # probes of a task that writes its answers
 AT_ONCE = 1024  # rows encoded and answered at a time: enough to find some of like length
 POOL = 1000  # about as many rows are looked at to choose the probes from
 PICTURE_BYTES = 32 * 1024  # a picture larger than this is recorded as its thumbnail
@@ -85,6 +86,31 @@ class Predictor:
         while some := [self.encode(raw) for raw in islice(rows, AT_ONCE)]:
             yield from self.answer(some)
 
+    def examine(self, rows: Sequence[Row]) -> Iterable[Prediction]:
+        """The predictions of held-out rows, to be scored: with what only all of them together tell.
+
+        Where a task writes its answers, each also says how well the model foresaw the reference: "nats", the negative
+        log-probability of its "targets" together.
+        """
+        if self.task.generates:
+            return ({**one, **self._foreseen(row)} for one, row in zip(self.stream(rows), rows, strict=True))
+        if type(self.task).relate is Task.relate:
+            return self.stream(rows)
+        features = [self.encode(row) for row in rows]
+        outputs = self._forward(features)
+        return self.task.relate(self._decode(outputs, features), outputs, rows)
+
+    def generate_stream(self, raw: Any) -> Iterator[str]:
+        """The answer of a task that writes, in pieces of whole characters, each as soon as it is certain.
+
+        Raises UsageError for a task that does not write.
+        """
+        if type(self.task).stream is Task.stream:
+            raise UsageError("predictor.writes-nothing", task=registry.name_of(self.task))
+        features = self.encode(raw)
+        with self._lock:
+            yield from self.task.stream(self.model, features, self.processor)
+
     def outputs(self, rows: Iterable[Any]) -> list[torch.Tensor]:
         """What the model says before decoding: one tensor a row, (K,) or (T, K), fp32 on the CPU."""
         return self._forward([self.encode(row) for row in rows])
@@ -95,8 +121,13 @@ class Predictor:
         "row" is the inputs as JSON. A row whose decision hangs on less than the tolerance is left out: another machine
         might round it the other way.
         """
-        pool = [rows[index] for index in range(0, len(rows), max(1, len(rows) // POOL))]
-        plain = [self.to_json(row) for row in choose(pool, self.predict(pool), count, seed)]
+        if self.task.generates:  # to write is dear, and of texts none is of another kind than the rest
+            count = min(count, WRITTEN)
+            chosen: Sequence[Row] = [rows[index] for index in range(0, len(rows), max(1, len(rows) // count))][:count]
+        else:
+            pool = [rows[index] for index in range(0, len(rows), max(1, len(rows) // POOL))]
+            chosen = choose(pool, self.predict(pool), count, seed)
+        plain = [self.to_json(row) for row in chosen]
         features = [self.encode(self.from_json(row)) for row in plain]
         outputs = self._forward(features)
         predictions = self._decode(outputs, features)
@@ -163,6 +194,16 @@ class Predictor:
     def _forward(self, features: Sequence[Features]) -> list[torch.Tensor]:
         with self._lock:
             return inference.outputs(self.task, self.model, features, self.processor)
+
+    def _foreseen(self, row: Row) -> dict[str, float]:
+        features = self.encode(row)
+        with self._lock, torch.inference_mode():
+            batch = inference.to(self.task.collate([features], self.processor), self.model.device)
+            if "labels" not in batch:
+                return {}
+            loss = self.task.loss(self.model, batch)
+        targets = loss.weight(1)
+        return {"nats": float(loss.value) * targets, "targets": float(targets)}
 
     def _decode(self, outputs: Sequence[torch.Tensor], features: Sequence[Features]) -> list[Prediction]:
         if not features:

@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from rich.console import Console
@@ -143,6 +143,13 @@ def predictions(value: Sequence[Mapping[str, Any]]) -> None:
         console.print(json.dumps(shown, ensure_ascii=False), markup=False, soft_wrap=True)
 
 
+def pieces(value: Iterable[str]) -> None:
+    """An answer as it is written, then the end of the line."""
+    for piece in value:
+        print(piece, end="", flush=True)  # noqa: T201
+    print()  # noqa: T201
+
+
 def models(value: Sequence[Mapping[str, Any]]) -> None:
     """A table of what there is, one a kind."""
     for kind in dict.fromkeys(entry["kind"] for entry in value):
@@ -178,7 +185,7 @@ def _beginning(given: Any) -> Any:
 
 
 def _interval(score: Mapping[str, Any] | None) -> str:
-    if not score:
+    if not score or score["value"] is None:  # a rival that gives no probabilities has no perplexity
         return "–"
     if score.get("low") is None:
         return f"{score['value']:.3f}"

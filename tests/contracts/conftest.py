@@ -14,7 +14,7 @@ def ready(name: str) -> Ready:
     raw = ROWS[name]
     objective = registry.get(Objective, name)()
     rows = [objective.parse(row) for row in raw]
-    spec = DESIGNS.get(name) or DESIGNS[next(iter(objective.columns.values()))]
+    spec = DESIGNS.get(name) or DESIGNS[next(iter(objective.columns.values())).rstrip("?")]
     base = load.base(spec)
     processor = load.processor(spec, rows)
     objective = objective.initialize(rows, base)

@@ -97,7 +97,8 @@ def test_answers_in_a_batch_equal_answers_one_by_one(ready: Ready) -> None:
     for feature, output in zip(features, together, strict=True):
         alone = outputs(task, ready.model, [feature], processor)[0]
         width = min(len(alone), len(output))  # a token task pads its outputs to the batch
-        torch.testing.assert_close(output[:width], alone[:width], rtol=0, atol=1e-5)
+        atol = 2e-4 if task.generates else 1e-5  # margins of beams are differences of long sums
+        torch.testing.assert_close(output[:width], alone[:width], rtol=0, atol=atol)
 
 
 @pytest.mark.parametrize("name", TASKS)

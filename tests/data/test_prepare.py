@@ -7,9 +7,12 @@ import pyarrow.parquet
 import pytest
 
 from jishi.core.errors import DataError, RowError
+from jishi.core.i18n import text
+from jishi.data import report
 from jishi.data.dataset import Dataset
 from jishi.data.prepare import prepare
 from jishi.data.spec import DataSpec
+from jishi.tasks.question_answering import QuestionAnswering
 
 
 def texts(rows) -> list[str]:
@@ -248,3 +251,20 @@ def test_the_record_names_sources_by_content_and_the_task(task, write, reviews, 
     ]
     assert record["task"] == {"name": "noted", "labels": [], "max_length": None}
     assert Dataset.load(tmp_path / "out").fingerprint == record["fingerprint"]
+
+
+def test_rows_put_right_by_a_stated_rule_are_counted(write, tmp_path):
+    """One answer is moved, one placed where it first occurs, one refused; no answer counts as a label."""
+    rows = [
+        {"question": "Who?", "context": "Ann met Bob.", "answers": [{"text": "Bob", "answer_start": start}]}
+        for start in (8, 5)
+    ]
+    rows += [{**rows[0], "answers": ["Ann"]}, {**rows[0], "answers": ["Carl"]}]
+    spec = DataSpec(write("train.jsonl", rows), on_bad_row="skip", split=(1, 0, 0))
+    made = prepare(spec, QuestionAnswering(), tmp_path / "out")
+    assert made.ledger["mended"] == {"answer-first": 1, "answer-moved": 1}
+    assert made.ledger["refused"] == {"tasks.answer-absent": 1}
+    assert made.report["labels"]["train"] == {}
+    assert made.train[1]["answers"] == [{"text": "Bob", "start": 8}] and "mended" not in made.train.column_names
+    told = dict(report.lines(made.report))
+    assert [told[text(f"data.mended-answer-{how}")] for how in ("moved", "first")] == ["1", "1"]

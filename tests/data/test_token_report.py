@@ -4,6 +4,7 @@ from jishi.core.contracts import Base
 from jishi.data.prepare import prepare
 from jishi.data.report import lines
 from jishi.data.spec import DataSpec
+from jishi.tasks.token_classification import TokenClassification
 from tiny import tokenizer
 
 BASE = Base("tiny", "text", prefix="q ", max_length=6)
@@ -38,6 +39,15 @@ def test_the_objective_may_ask_for_less_than_the_model_can_read(task, spec, proc
     shorter = type(task)(max_length=5)
     found = prepare(spec, shorter, tmp_path / "out", processor=processor, base=BASE).report["tokens"]
     assert (found["max_length"], found["parts"]["train"]["truncated"]) == (5, 0.75)
+
+
+def test_what_is_read_in_windows_is_not_said_to_be_cut_off(write, processor, tmp_path):
+    rows = [{"text": text, "spans": [[0, 1, "X"]]} for text in ("a b", "a b c d e f")]
+    spec = DataSpec(write("a.jsonl", rows), split=(1.0, 0.0, 0.0))
+    found = prepare(spec, TokenClassification(), tmp_path / "out", processor=processor, base=BASE).report
+    train = found["tokens"]["parts"]["train"]
+    assert (train["windows"], "truncated" in train) == (0.5, False)
+    assert dict(lines(found))["rows read in windows of 6 tokens"] == "train 50.0%"
 
 
 def test_data_prepared_without_a_model_are_measured_when_there_is_one(task, spec, processor, tmp_path):

@@ -13,7 +13,7 @@ from scipy.stats import binomtest
 from jishi.core import registry
 from jishi.core.contracts import Task
 from jishi.core.errors import DataError, UsageError
-from jishi.evaluation import _slices
+from jishi.evaluation import _slices, _uncertainty
 from jishi.evaluation._cases import shorten
 from jishi.evaluation._slices import _split
 from jishi.evaluation.task_score import TaskScore
@@ -26,8 +26,8 @@ class Table:
     def __init__(self, task, answers):
         self.task, self.answers = task, answers
 
-    def predict(self, rows):
-        return self.answers[: len(rows)]
+    def examine(self, rows):
+        return iter(self.answers[: len(rows)])
 
 
 def answer(label, score=0.9):
@@ -205,3 +205,22 @@ def test_three_thousand_rows_of_many_classes_take_seconds(averaging):
     report = evaluate(averaging, labels, guesses, rivals={"baseline": [answer("class 00")] * 3000})
     assert time.perf_counter() - begin < 15
     assert report["resamples"] >= 100
+
+
+def test_of_a_long_set_every_row_is_scored_and_a_sample_says_how_sure_that_is(averaging, monkeypatch):
+    monkeypatch.setattr(_uncertainty, "SAMPLE", 400)
+    rng = np.random.default_rng(3)
+    true = rng.choice(["a", "b"], 10_000).tolist()
+    model = [
+        label if chance < 0.8 else "ab"[label == "a"] for label, chance in zip(true, rng.random(10_000), strict=True)
+    ]
+    right = np.mean([one == other for one, other in zip(true, model, strict=True)])
+    rivals = {"constant": [answer("a")] * 10_000}
+    found = evaluate(averaging, true, model, rivals=rivals)
+    assert (found["rows"], found["sample"]) == (10_000, 400)
+    accuracy = found["scores"]["accuracy"]
+    assert accuracy["value"] == pytest.approx(right)
+    half = 1.96 * (right * (1 - right) / 10_000) ** 0.5  # of all rows, not of the 400
+    assert accuracy["high"] - accuracy["low"] == pytest.approx(2 * half, rel=0.25)
+    assert found["rivals"]["constant"]["p_value"] < 0.01
+    assert all(entry["rows"] <= 400 for entry in found["slices"])

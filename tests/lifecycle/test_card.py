@@ -75,3 +75,10 @@ def test_data_calibration_and_limits_are_told():
     assert "train 1,280, test 200" in text and "ab" * 32 in text
     assert "Expected calibration error 0.031" in text and "divided by 1.300" in text
     assert "reads 512 tokens" in text
+
+
+def test_a_model_of_pairs_is_shown_two_texts():
+    text = card({**RECORD, "task": {**RECORD["task"], "pairs": "always"}})
+    assert "Give it `text` (text) and `text_pair` (text)" in text
+    assert '{"text": "…", "text_pair": "…"}' in text
+    assert '"query: …", "…"' in text

@@ -22,7 +22,8 @@ def rival(difference=0.1, p_value=0.001):
 def evaluation(**changed):
     bins = [{"rows": 50, "confidence": 0.8, "accuracy": 0.9, "low": 0.7, "high": 0.95, "first": 0.7, "last": 0.9}]
     return {
-        "task": "text-classification", "metric": "accuracy", "rows": 200, "level": 0.95, "credit": 0.9, "resamples": 1000,
+        "task": "text-classification", "metric": "accuracy", "rows": 200, "level": 0.95, "credit": 0.9, "sample": 200,
+        "resamples": 1000,
         "scores": {"accuracy": SCORE, "macro_f1": SCORE},
         "rivals": {"tf-idf": rival(), "untuned": rival(0.5)},
         "details": {
@@ -30,6 +31,7 @@ def evaluation(**changed):
                 {"label": ATTACK, "precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 100},
                 {"label": "good", "precision": 1.0, "recall": 1.0, "f1": 1.0, "support": 100},
             ],
+            "partial": {"right": 7, "boundary": 2, "missed": 1},
             "confusion": {"labels": [ATTACK, "good"], "matrix": [[90, 10], [10, 90]]},
         },
         "calibration": {"ece": 0.02, "brier": 0.08, "confidence": 0.88, "accuracy": 0.9, "bins": bins},
@@ -125,6 +127,7 @@ def test_both_languages_are_in_the_page_and_one_is_open():
     words = "".join(page.words)
     assert "Better than tf-idf by 0.100" in words and "比“tf-idf”高 0.100" in words
     spans = [attrs["lang"] for tag, attrs in page.tags if tag == "span" and "lang" in attrs]
+    assert "right type, other edges类型正确，边界有误2" in words.replace("\n", "")
     assert spans.count("en") == spans.count("zh") > 40
 
 
@@ -248,7 +251,7 @@ def test_every_sentence_of_the_page_is_in_the_catalogue_and_none_is_left_over():
     source += "".join(report.Path(module.__file__).read_text() for module in (findings, figures))
     for code in (code for code in i18n.catalogue() if code.startswith("report.")):
         name = code.removeprefix("report.")
-        built = name.startswith(("key-", "stands-", "caution-", "panel-", "line-"))
+        built = name.startswith(("key-", "stands-", "caution-", "panel-", "line-", "partial-"))
         assert built or f'"{name}"' in source, f"{code} is never used"
 
 

@@ -4,7 +4,7 @@ import numpy
 import pytest
 
 from jishi.metrics import tags
-from jishi.metrics.entities import entities, per_type
+from jishi.metrics.entities import entities, partial, per_type
 
 TRUTH = [{(0, 2, "PER"), (5, 9, "LOC")}, {(1, 3, "PER")}, set()]
 GIVEN = [{(0, 2, "PER"), (5, 8, "LOC")}, set(), {(0, 1, "ORG")}]
@@ -22,6 +22,24 @@ def test_per_type_lists_given_types_first_and_never_the_outside():
     table = per_type(TRUTH, GIVEN, ["PER", "LOC"])
     assert [row["label"] for row in table] == ["PER", "LOC", "ORG"]
     assert table[0] == {"label": "PER", "precision": 1.0, "recall": 0.5, "f1": 2 / 3, "support": 2}
+
+
+def test_every_entity_has_one_fate():
+    truth = [{(0, 2, "A"), (3, 6, "A"), (7, 9, "A"), (10, 14, "A"), (20, 22, "B"), (30, 40, "A")}]
+    given = [
+        {
+            (0, 2, "A"),
+            (4, 6, "A"),
+            (7, 9, "B"),
+            (10, 12, "B"),
+            (12, 14, "B"),
+            (25, 27, "A"),
+            (29, 36, "A"),
+            (36, 40, "A"),
+        }
+    ]
+    assert partial(truth, given) == {"right": 1, "boundary": 2, "type": 1, "both": 1, "missed": 1, "spurious": 3}
+    assert partial(TRUTH, GIVEN) == {"right": 1, "boundary": 1, "type": 0, "both": 0, "missed": 1, "spurious": 1}
 
 
 def test_nothing_to_find_scores_nothing():

@@ -3,7 +3,7 @@ import math
 import numpy
 import pytest
 
-from jishi.metrics.temperature import BOUNDS, fit, fit_binary, sigmoid, softmax
+from jishi.metrics.temperature import BOUNDS, fit, fit_binary, fit_shares, sigmoid, softmax
 
 
 def test_temperature_makes_confidence_equal_the_share_of_right_answers():
@@ -36,3 +36,11 @@ def test_temperature_stays_within_bounds_and_is_one_without_rows():
 def test_probabilities_do_not_overflow():
     assert softmax(numpy.array([1000.0, 0.0])).tolist() == [1.0, 0.0]
     assert sigmoid(numpy.array([-1000.0, 0.0, 1000.0])).tolist() == [0.0, 0.5, 1.0]
+
+
+def test_the_score_of_what_was_chosen_becomes_how_right_it_is():
+    """Two rows in three are right, sure by odds of e^4: the temperature makes that odds of 2, so it is near 4 / ln 2."""
+    logits, ones = numpy.tile([0.0, 4.0], (99_000, 1)), numpy.ones(99_000, dtype=int)
+    found = fit_shares(logits, ones, numpy.tile([1.0, 1.0, 0.0], 33_000))
+    assert found == pytest.approx(4 / math.log(2), rel=1e-2)
+    assert fit_shares(logits, ones, numpy.full(99_000, 2 / 3)) == pytest.approx(found)

@@ -24,7 +24,7 @@ ROWS = [{"text": sentence, "text_pair": None} for sentence in SENTENCES] * 2
 @pytest.fixture(scope="session")
 def words():
     """A tokenizer learnt from the sentences."""
-    return tokenizer.train("test", ROWS, 64)
+    return tokenizer.train("test", ROWS, max_length=64)
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,10 @@ from transformers import (
     GraniteForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
+    MarianConfig,
+    MarianMTModel,
+    T5Config,
+    T5ForConditionalGeneration,
 )
 
 from jishi.models import cross_entropy
@@ -137,3 +141,49 @@ def test_without_gradients_the_loss_is_the_same(guard):
     with guard():
         total, _ = cross_entropy.cross_entropy(net, {"input_ids": IDS}, PLACES, TARGETS)
     assert float(total) / len(TARGETS) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["tied", "bounded"])
+@pytest.mark.parametrize("chunks", [True, False])
+def test_smoothed_targets_are_those_of_torch(name, chunks, monkeypatch):
+    net = made({**MODELS, **BOUND}[name])
+    expected = functional.cross_entropy(net(input_ids=IDS).logits[PLACES].float(), TARGETS, label_smoothing=0.2)
+    expected.backward()
+    slopes = gradients(net)
+    if not chunks:
+        monkeypatch.setattr(cross_entropy, "AT_ONCE", 2**23)
+    net.zero_grad()
+    total, _ = cross_entropy.cross_entropy(net, {"input_ids": IDS}, PLACES, TARGETS, 0.2)
+    (total / len(TARGETS)).backward()
+    assert float(total.detach()) / len(TARGETS) == pytest.approx(float(expected.detach()), abs=1e-5)
+    for weight, slope in slopes.items():
+        torch.testing.assert_close(gradients(net)[weight], slope, atol=1e-5, rtol=1e-5)
+
+
+SIDES = {
+    "d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 2, "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 64, "decoder_ffn_dim": 64, "dropout": 0.0, "max_position_embeddings": 64,
+}  # fmt: skip
+WRITERS = {
+    "t5": lambda: T5ForConditionalGeneration(
+        T5Config(vocab_size=500, d_model=32, d_kv=16, d_ff=64, num_layers=2, num_heads=2, dropout_rate=0.0)
+    ),
+    "marian": lambda: MarianMTModel(MarianConfig(**SIDES, vocab_size=500, pad_token_id=0, decoder_start_token_id=0)),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_of_an_encoder_decoder_the_states_are_those_of_the_decoder(name):
+    """Source and target differ in length, and no place of the encoder is taken for one of the decoder."""
+    net, source = made(WRITERS[name]), IDS[:, :7]
+    inputs = {"input_ids": source, "decoder_input_ids": IDS, "use_cache": False}
+    expected = functional.cross_entropy(net(**inputs).logits[PLACES].float(), TARGETS)
+    expected.backward()
+    slopes = gradients(net)
+    net.zero_grad()
+    total, outputs = cross_entropy.cross_entropy(net, inputs, PLACES, TARGETS)
+    (total / len(TARGETS)).backward()
+    assert outputs.shape == (len(TARGETS), {"t5": 32, "marian": 500}[name])  # Marian adds a bias to its logits
+    assert float(total.detach()) / len(TARGETS) == pytest.approx(float(expected.detach()), abs=1e-5)
+    for weight, slope in slopes.items():
+        torch.testing.assert_close(gradients(net)[weight], slope, atol=1e-5, rtol=1e-5)

@@ -49,6 +49,14 @@ def test_every_token_gets_its_own_logits() -> None:
     assert model(torch.tensor([[5, 6, 7]])).logits.shape == (1, 3, 3)
 
 
+def test_starts_and_ends_of_an_answer_are_the_two_columns_of_the_linear_layer() -> None:
+    model = heads.PooledForQuestionAnswering(heads.PooledConfig(small().to_dict(), num_labels=2)).eval()
+    ids = torch.tensor([[5, 6, 7]])
+    by_hand = model.classifier(model.backbone(input_ids=ids).last_hidden_state)
+    said = model(ids)
+    torch.testing.assert_close(torch.stack([said.start_logits, said.end_logits], dim=-1), by_hand)
+
+
 def test_feature_maps_are_averaged_over_the_picture() -> None:
     config = ResNetConfig(embedding_size=4, hidden_sizes=[4, 8], depths=[1, 1], layer_type="basic")
     model = pooled(heads.PooledForImageClassification, config)

@@ -7,7 +7,7 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForSequenceClassification, BertForSequenceClassification
+from transformers import AutoModelForSequenceClassification, BertForQuestionAnswering, BertForSequenceClassification
 
 from jishi.core.contracts import Head
 from jishi.core.errors import ModelError, UnknownName
@@ -15,6 +15,7 @@ from jishi.models import load
 from jishi.models.heads import PooledForSequenceClassification
 from jishi.models.spec import ModelSpec
 from jishi.objectives.causal_lm import CausalLM
+from jishi.tasks.question_answering import QuestionAnswering
 
 LABELS = {0: "差", 1: "好"}
 TWO = Head("ForSequenceClassification", {"num_labels": 2, "id2label": LABELS, "label2id": {"差": 0, "好": 1}})
@@ -93,6 +94,22 @@ def test_a_head_begins_anew_unless_it_has_the_very_labels(bert: Path, tmp_path: 
     assert torch.equal(
         other.base_model.embeddings.word_embeddings.weight, model.base_model.embeddings.word_embeddings.weight
     )
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_a_head_trained_for_answers_stays_and_one_for_classes_does_not_become_it(
+    bert: Path, tmp_path: Path, pooling: str
+) -> None:
+    asks = QuestionAnswering().head()
+    model, processor = build(ModelSpec(str(bert), pooling=pooling), asks)
+    assert type(model) is BertForQuestionAnswering  # answers hang on no pooling
+    for folder, saved in (("answers", model), ("classes", build(ModelSpec(str(bert), pooling="cls"))[0])):
+        saved.save_pretrained(tmp_path / folder)
+        processor.save_pretrained(tmp_path / folder)
+    again, _ = build(ModelSpec(str(tmp_path / "answers")), asks)
+    assert torch.equal(again.qa_outputs.weight, model.qa_outputs.weight)
+    fresh, _ = build(ModelSpec(str(tmp_path / "classes")), asks)
+    assert fresh.qa_outputs.weight.shape == (2, fresh.config.hidden_size)
 
 
 @pytest.mark.parametrize("architecture", ["ForTokenClassification", "ForMaskedLM"])

@@ -31,7 +31,7 @@ def test_every_text_reads_back_as_it_was(processor, text: str) -> None:
 
 def test_words_of_both_languages_are_learnt_and_rare_characters_are_bytes(processor) -> None:
     assert processor.tokenize("weather")[0].startswith("▁we")
-    assert "天气" in processor.get_vocab()
+    assert processor.tokenize("天气")[-2:] == ["天", "气"]  # each character alone, however often they stand together
     assert processor.tokenize("龘")[1:] == ["<0xE9>", "<0xBE>", "<0x98>"]
     assert all(number < len(processor) for number in processor.get_vocab().values())
 

@@ -1,4 +1,3 @@
-import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
@@ -54,11 +53,16 @@ def test_the_first_part_keeps_the_beginning_of_the_word():
     assert [PIECES[token] for token in features["input_ids"]] == ["<s>", "▁New", "▁a", ".", "</s>"]
 
 
-@pytest.mark.parametrize(("limit", "kept", "truncated"), [(8, 5, False), (7, 4, True), (4, 1, True), (2, 0, True)])
-def test_truncation_counts_the_split_tokens(limit, kept, truncated):
-    features = units.encode(unigram(), "在北京2004年", max_length=limit)
-    assert (features["length"], len(features["units"]), features["truncated"]) == (limit, kept, truncated)
-    assert features["input_ids"].tolist()[-1] == 2
+def test_a_text_beyond_the_limit_is_read_in_windows_of_the_split_tokens():
+    """Six tokens between two marks; windows of five begin four apart, the last ends with the text; they meet at the third."""
+    features = units.encode(unigram(), "在北京2004年", max_length=7)
+    whole = features["input_ids"].tolist()
+    assert [window["input_ids"].tolist() for window in features["windows"]] == [
+        [*whole[:6], whole[-1]], [whole[0], *whole[2:]]
+    ]  # fmt: skip
+    assert features["own"] == [(0, 4), (3, 7)]
+    assert (features["length"], features["truncated"], len(features["units"])) == (14, False, 5)
+    assert "windows" not in units.encode(unigram(), "在北京2004年", max_length=8)
 
 
 def test_unknown_characters_keep_their_place():

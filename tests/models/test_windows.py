@@ -1,5 +1,6 @@
 """Windows over a long text: every token is spoken for once, by the window that sees most around it."""
 
+import numpy
 import pytest
 import torch
 
@@ -32,6 +33,16 @@ def test_outputs_of_windows_become_those_of_rows():
     one, other = windows.stitch(outputs, [[(1, 3), (0, 2)], [(3, 4)]])
     assert one.flatten().tolist() == [1, 2, 4, 5]
     assert other.flatten().tolist() == [11]
+
+
+def test_values_taken_apart_come_together_again():
+    row = {"windows": [{"length": 4}, {"length": 4}, {"length": 3}], "own": [(0, 3), (1, 3), (1, 3)]}
+    values = numpy.arange(7)
+    parts = windows.spread(values, row, -1)
+    assert [part.tolist() for part in parts] == [[0, 1, 2, -1], [-1, 3, 4, -1], [-1, 5, 6]]
+    padded = torch.tensor([[*part, *[-9] * (4 - len(part))] for part in parts])[..., None]
+    assert windows.stitch(padded, [row["own"]])[0].flatten().tolist() == values.tolist()
+    assert windows.spread(values, {}, -1)[0] is values
 
 
 def test_a_batch_holds_the_windows_of_all_rows_one_after_the_other():

@@ -7,6 +7,7 @@ import pytest
 import tiny
 from jishi.core import bundle, spec
 from jishi.predictor import Predictor
+from jishi.tasks.question_answering import QuestionAnswering
 from jishi.tasks.text_classification import TextClassification
 
 WORDS = "good bad fine great poor movie the a not very works well broke after one day fast slow 好 坏 用"
@@ -37,3 +38,14 @@ def bundle_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def predictor(bundle_path: Path) -> Predictor:
     return Predictor.load(bundle_path)
+
+
+@pytest.fixture(scope="session")
+def answerer(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+    """A tiny question answerer whose best answer is one word."""
+    processor = tiny.tokenizer("who ran Ann met Bob")
+    model = tiny.question_answerer(len(processor))
+    task = QuestionAnswering(max_length=32, max_answer_length=1)
+    path = tmp_path_factory.mktemp("answers") / "bundle"
+    bundle.write(path, model=model, processor=processor, record={"task": spec.dump(task)}, probes=[], card="# A model")
+    return Predictor.load(path)

@@ -94,3 +94,19 @@ def test_an_empty_sentence_is_answered_with_a_word_not_a_request(predictor):
         page.locator("#go").click()
         assert page.text_content(".problem") == "Write something first."
         assert complaints == []
+
+
+def test_an_answer_is_marked_in_its_text(answerer):
+    """Places are characters, which a browser counts otherwise beyond the basic plane; what is typed is never markup."""
+    question, text = "who ran", "😀 Ann <b>met</b> Bob"
+    expected = answerer.predict([{"question": question, "context": text}])[0]
+    with served(answerer) as url, browsing("en-GB") as (page, complaints):
+        page.goto(url)
+        page.get_by_label("question", exact=True).fill(question)
+        page.get_by_label("context", exact=True).fill(text)
+        page.keyboard.press("Control+Enter")
+        page.wait_for_selector(".marked mark")
+        assert page.text_content(".marked") == text
+        assert page.text_content(".marked mark") == page.text_content(".label") == expected["answer"] == "Bob"
+        assert page.locator(".bars li").count() == len(expected["candidates"])
+        assert complaints == []

@@ -68,10 +68,10 @@ def test_kappa_and_error_agree_with_an_independent_implementation():
     assert ordinal([1, 1], [1, 1])["quadratic_kappa"] == 0
 
 
-def test_a_near_miss_is_half_right_and_an_unknown_grade_wholly_wrong():
+def test_a_near_miss_is_wrong_by_one_and_an_unknown_grade_by_as_much_as_can_be():
     rows = [{"label": grade} for grade in ("bad", "good", "superb")]
     predictions = [{"label": "fair"}, {"label": "good"}, {"label": "good"}]
-    assert [TASK.credit(p, r) for p, r in zip(predictions, rows, strict=True)] == [0.5, 1.0, 0.0]
+    assert [TASK.credit(p, r) for p, r in zip(predictions, rows, strict=True)] == [0.0, 1.0, 0.0]
     assert TASK.score(predictions, rows)["mae"] == pytest.approx((1 + 0 + 2) / 3)
 
 

@@ -83,6 +83,7 @@ def test_whether_rows_are_pairs_is_learnt_and_held_to():
     always = TextClassification().initialize(parsed(pairs), BASE)
     assert always.parse(pairs[0], training=False) == pairs[0]
     never = TextClassification().initialize(parsed(single), BASE)
+    assert (always.required(), never.required()) == (("text", "text_pair"), ("text",))
     for task, row, code in [(always, single[0], "pair-missing"), (never, pairs[0], "pair-unwanted")]:
         with pytest.raises(RowError) as caught:
             task.parse(row, training=False)

@@ -29,6 +29,45 @@ def intents(rows: int | None, adapt: str, **train: Any) -> Case:
     return Case(f"banking77 {'10 a class' if rows else 'all'} {adapt}", "banking77", settings, rows)
 
 
+SMILES = r"\[[^\]]+\]|Br|Cl|%\d\d|."
+FEW = {"epochs": 10, "batch_size": 32, "learning_rate": 1e-4}
+WAYS = {  # how few labels are used: what is trained, and how
+    "probe": ("frozen", {}, PROBE),
+    "plain": ("full", {}, FEW),
+    "head first": ("full", {}, {**FEW, "fit_head": "before"}),
+    "contrastive": ("full", {"contrastive": 0.9}, {**FEW, "batch_size": 64, "fit_head": "after"}),
+}
+
+
+def few(data: str, model: Any, rows: int, title: str, way: str) -> Case:
+    """So many labelled rows, used in one way, with 256 more to fit the temperature."""
+    adapt, task, train = WAYS[way]
+    settings = {
+        "model": model,
+        "task": {"name": "text-classification", "max_length": 64, **task},
+        "adapt": adapt,
+        "train": {"validate_every": LAST_ONLY, **train},
+        "data": {"validation_rows": 256},
+    }
+    return Case(f"{data} {title} {way}", data, settings, rows, seeds=1)
+
+
+def whole(data: str, model: Any, rows: int | None = None, columns: Any = None, task: Any = None, **train: Any) -> Case:
+    """All training rows, or so many; the weights of the best validation are taken."""
+    settings = {
+        "model": model,
+        "task": {"name": "text-classification", "max_length": 128, **(task or {})},
+        "train": {"epochs": 3, "batch_size": 32, "learning_rate": 1e-4, **train},
+        "data": {"columns": columns or {}},
+    }
+    return Case(f"{data} {rows or 'all'}", data, settings, rows, seeds=1)
+
+
+ZH = {"name": "e5-small", "vocabulary": "scripts"}
+GRADED = {"text": ["question", "reference_answers"], "text_pair": "student_answer"}
+NUMBER = {"problem": "regression"}
+SCRATCH = {"epochs": 30, "learning_rate": 1e-3, "batch_size": 16}
+
 CASES = [
     reviews(32, "full", epochs=6, learning_rate=2e-5, fit_head="before"),
     reviews(32, "frozen", **PROBE),
@@ -43,4 +82,24 @@ CASES = [
     intents(770, "frozen", **PROBE),
     intents(None, "full", epochs=3, learning_rate=2e-4, fit_head="before"),
     intents(None, "frozen", **PROBE),
+    *(few("banking77", "minilm", 77 * rows, f"{rows} a class", way) for rows in (8, 16, 64) for way in WAYS),
+    *(few("shopping_reviews_zh", ZH, rows, str(rows), "contrastive") for rows in (32, 128)),
+    whole("sick", "minilm"),
+    whole("ocnli_zh", ZH, 3000),
+    *(
+        whole(data, model, columns={"label": "score"}, task=NUMBER)
+        for data, model in (("stsb_en", "minilm"), ("stsb_zh", ZH))
+    ),
+    whole("beetle_answer_grading", "minilm", columns=GRADED),
+    whole("financial_phrasebank", "minilm"),
+    whole("csl_category_zh", ZH, 3000, epochs=2),
+    whole("cold_offensive_zh", ZH, 3000, epochs=2),
+    whole("molecules_bbbp", {"name": "text-cnn", "tokens": SMILES}, columns={"text": "smiles"}, **SCRATCH),
+    whole(
+        "dna_promoters",
+        {"name": "text-cnn", "tokens": "."},
+        columns={"text": "sequence"},
+        task={"max_length": 512},
+        **SCRATCH,
+    ),
 ]

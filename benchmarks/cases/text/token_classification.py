@@ -1,15 +1,33 @@
-"""Names in a text."""
+"""Names and slots in a text, and what decoding adds: each token alone, the likeliest sensible sequence, learnt transitions."""
+
+from typing import Any
 
 from cases.case import LAST_ONLY, Case
 
+DECODINGS = ("argmax", "viterbi", "crf")
 
-def entities(data: str) -> Case:
-    """Named entities with e5-small, judged on the whole official test set."""
+
+def entities(folder: str, name: str, decoding: str = "viterbi", rows: int | None = None, **settings: Any) -> Case:
+    """With e5-small, judged on the whole official test set."""
     train = {"epochs": 3, "batch_size": 16, "learning_rate": 1e-4, "validate_every": LAST_ONLY}
-    return Case(f"{data} full", data, {"model": {"name": "e5-small", "vocabulary": "scripts"}, "train": train})
+    task = {"name": "token-classification", "decoding": decoding}
+    model = {"name": "e5-small", "vocabulary": "scripts"}
+    return Case(
+        f"{folder} {name}",
+        folder,
+        {"model": model, "task": task, "train": train, **settings},
+        rows,
+        3 if rows is None else 1,
+    )
 
+
+# Slots that overlap have no tags: their rows are left out and counted.
+SLOTS = {"data": {"columns": {"spans": "slots"}, "on_bad_row": "skip"}}
 
 CASES = [
-    entities("wnut17"),
-    entities("uner_gsdsimp_zh"),
+    entities("wnut17", "full"),
+    entities("uner_gsdsimp_zh", "full"),
+    *[entities("uner_gsdsimp_zh", f"1000 rows {decoding}", decoding, 1000) for decoding in DECODINGS],
+    *[entities("wnut17", f"1000 rows {decoding}", decoding, 1000) for decoding in DECODINGS],
+    *[entities("restaurant8k_slots", f"1000 rows {decoding}", decoding, 1000, **SLOTS) for decoding in DECODINGS],
 ]

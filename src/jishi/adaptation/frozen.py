@@ -19,14 +19,17 @@ class Frozen(Adaptation):
         """1e-2 for a head alone, 2e-4 where pretrained blocks learn too."""
         return 2e-4 if self.layers else 1e-2
 
+    def supports(self, objective: Objective) -> bool:
+        return bool(self.layers or objective.head().architecture)
+
     def apply(self, model: Any, objective: Objective) -> Any:  # noqa: ARG002
         blocks = heads.layers(model)
         if not 0 <= self.layers <= len(blocks):
             raise ModelError("adaptation.too-many-layers", given=self.layers, allowed=len(blocks))
         learning = [model.get_submodule(name) for name in heads.head_modules(model)]
+        learning += blocks[len(blocks) - self.layers :]
         if not learning:
             raise ModelError("adaptation.no-head", given=type(model).__name__)
-        learning += blocks[len(blocks) - self.layers :]
         model.requires_grad_(False)
         for module in learning:
             module.requires_grad_(True)

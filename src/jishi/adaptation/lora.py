@@ -51,11 +51,13 @@ class LoRA(Adaptation):
 
     def _layers(self, model: Any) -> list[str]:
         """Full names of the layers to adapt. Raises ModelError where a name asked for is no layer of the model."""
-        head = heads.head_modules(model)
+        head, output = heads.head_modules(model), model.get_output_embeddings()  # the latter is often the embedding too
         found = [
             name
             for name, module in model.named_modules()
-            if _fits(module) and not any(name == part or name.startswith(f"{part}.") for part in head)
+            if _fits(module)
+            and module is not output
+            and not any(name == part or name.startswith(f"{part}.") for part in head)
         ]
         wanted = [self.target] if isinstance(self.target, str) else self.target
         if wanted != ["auto"]:

@@ -11,7 +11,7 @@ Training and serving call the same methods, so they cannot drift apart. Shapes: 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     import numpy
     import torch
 
-Row = Mapping[str, Any]  # one example, canonical: the keys are the task's `columns` and `targets`
+Row = Mapping[
+    str, Any
+]  # one example, canonical: the keys are the task's `columns` and `targets`; "mended" how `parse` put it right
 Features = dict[str, Any]  # one encoded row: lists or arrays; "length" is its cost in tokens (1 where rows are equal),
-# "windows" its parts where a model reads it in several
+# "windows" its parts where a model reads it in several, "cut" how many of its targets can't be taught
 Batch = dict[str, Any]  # collated tensors, keyed as the model's forward names them, targets under "labels"
 Prediction = dict[str, Any]  # one answer, plain JSON
 
@@ -44,7 +46,9 @@ class Base:
     modality: str  # "text", "image": the modality the processor reads
     pooling: str = "cls"  # how a sentence vector is made: "cls", "mean", "max"
     prefix: str = ""  # what the base expects before a sentence ("query: " for e5)
+    passage_prefix: str = ""  # and before a text that is searched ("passage: ")
     max_length: int = 512  # positions it can read, in tokens
+    chat: str = ""  # the form of conversation it was trained on, where that is a known one
     fresh: bool = False  # its weights are random: a design to be trained from scratch
 
 
@@ -52,7 +56,7 @@ class Base:
 class Head:
     """The new head an objective asks for: transformers' class suffix and the config keys to set."""
 
-    architecture: str  # "ForSequenceClassification", "ForTokenClassification", "ForMaskedLM", "ForImageClassification"
+    architecture: str  # "ForSequenceClassification", "ForTokenClassification", "ForMaskedLM", …; "" the bare model
     config: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -104,11 +108,20 @@ class Objective(ABC):
 
     columns: ClassVar[Mapping[str, str]]  # input column → modality; "text?" marks an optional one
     targets: ClassVar[tuple[tuple[str, ...], ...]] = ((),)
+    labelled: ClassVar[bool] = True  # targets are labels, counted and split evenly; a text written or found is none
+    joint: ClassVar[bool] = (
+        False  # rows' losses hang on each other: `loss` is `compare` of what `represent` says of each
+    )
+    windows: ClassVar[bool] = False  # a text longer than the model reads is read in several parts, not cut off
     aliases: ClassVar[tuple[Mapping[str, str], ...]] = ()  # sets of column → the name other data give it
 
     @abstractmethod
     def parse(self, raw: Mapping[str, Any], *, training: bool = True) -> Row:
         """The canonical row of a raw one; without `training`, targets may be absent. Raises RowError with a reason."""
+
+    def required(self) -> tuple[str, ...]:
+        """The input columns that no row may lack."""
+        return tuple(name for name, modality in self.columns.items() if not modality.endswith("?"))
 
     def initialize(self, rows: Sequence[Row], base: Base) -> Self:  # noqa: ARG002
         """This objective with what it must know of the training rows (labels) and the base (prefix, length) filled in."""
@@ -135,6 +148,16 @@ class Objective(ABC):
         """The mean loss of a batch, with the weight of one row independent of the padding."""
 
 
+class Joint(Protocol):
+    """What an objective has beside its own where it is `joint`."""
+
+    def represent(self, model: Any, batch: Batch) -> Sequence[torch.Tensor]:
+        """What each of the B rows is compared by; training asks for it piece by piece."""
+
+    def compare(self, represented: Sequence[torch.Tensor], batches: Sequence[Batch]) -> Loss:
+        """The loss of the rows of all batches of a step, which is theirs together."""
+
+
 class Task(Objective):
     """An objective that can also answer and be scored. References are canonical rows."""
 
@@ -149,8 +172,21 @@ class Task(Objective):
     def decode(self, outputs: Sequence[Any], features: Sequence[Features], processor: Any) -> list[Prediction]:
         """One prediction a row from its output, as `forward` gave it."""
 
+    def stream(self, model: Any, features: Features, processor: Any) -> Iterator[str]:  # noqa: ARG002
+        """The answer to one row in pieces, where answers are written step by step."""
+        yield from ()
+
+    def relate(
+        self,
+        predictions: Sequence[Prediction],
+        outputs: Sequence[Any],  # noqa: ARG002
+        rows: Sequence[Row],  # noqa: ARG002
+    ) -> list[Prediction]:
+        """The predictions of held-out rows with what only all of them together tell (places in a ranking), to be scored."""
+        return list(predictions)
+
     def calibrate(self, outputs: Sequence[Any], rows: Sequence[Row]) -> Self:  # noqa: ARG002
-        """This task with its confidences fitted on held-out rows (temperature scaling, arXiv:1706.04599)."""
+        """This task with its confidences, and its thresholds, fitted on held-out rows (temperature scaling, arXiv:1706.04599)."""
         return self
 
     @abstractmethod
@@ -162,7 +198,8 @@ class Task(Objective):
         """How right one answer is, 0 to 1: what bad cases, slices and paired tests are made of."""
 
     def details(self, predictions: Sequence[Prediction], rows: Sequence[Row]) -> dict[str, Any]:  # noqa: ARG002
-        """Behind the score: "per_class" [{label, precision, recall, f1, support}], "confusion" {labels, matrix}."""
+        """Behind the score: "per_class" [{label, precision, recall, f1, support}], "confusion" {labels, matrix}, "partial"
+        {kind of mistake: entities}."""
         return {}
 
     @abstractmethod

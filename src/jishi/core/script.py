@@ -13,7 +13,10 @@ _RANGES = {
     "arabic": "\u0600-\u06ff\u0750-\u077f",
 }
 _SCRIPTS = {name: re.compile(f"[{span}]") for name, span in _RANGES.items()}
-_CJK_MARKS = "\u3000-\u303f\u3100-\u312f\ufe30-\ufe4f\uff00-\uff65"
+_CJK_MARKS = "\u3001-\u303f\u3100-\u312f\ufe30-\ufe4f\uff00-\uff65"
+_JOINER = "\u200d"
+_SKINS = "".join(map(chr, range(0x1F3FB, 0x1F400)))
+_FLAGS = "".join(map(chr, range(0x1F1E6, 0x1F200)))
 SPACELESS = re.compile(f"[{_RANGES['han']}{_RANGES['kana']}{_CJK_MARKS}]")
 """One character of a script written without spaces, its full-width punctuation included."""
 
@@ -30,6 +33,18 @@ def _unit() -> re.Pattern[str]:
 def units(text: str) -> list[tuple[int, int]]:
     """Start and end of the smallest parts worth naming: words, single characters where words have no spaces, marks."""
     return [match.span() for match in _unit().finditer(text)]
+
+
+def within(text: str, place: int) -> bool:
+    """Whether a place lies inside what is read as one character: an accented letter, a joined emoji, a flag."""
+    if not 0 < place < len(text):
+        return False
+    before, after = text[place - 1], text[place]
+    if _JOINER in (before, after) or category(after) in ("Mn", "Mc", "Me") or after in _SKINS:
+        return not before.isspace()
+    if after in _FLAGS and before in _FLAGS:  # two letters a flag
+        return (place - next((i for i in range(place - 1, -1, -1) if text[i] not in _FLAGS), -1) - 1) % 2 == 1
+    return False
 
 
 def script(text: str) -> str:

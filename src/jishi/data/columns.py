@@ -89,3 +89,10 @@ def _lines(raw: Mapping[str, Any], names: Iterable[str]) -> Iterator[str]:
                 raise RowError("data.not-text", key=name, given=repr(item)[:40])
             if item not in (None, ""):
                 yield str(item)
+
+
+def said(value: Any) -> str | None:
+    """The text of a column's value: of several texts, or of the turns of a conversation, all of them."""
+    if isinstance(value, list):
+        return "\n".join(str(one["content"] if isinstance(one, Mapping) else one) for one in value)
+    return None if value is None else str(value)

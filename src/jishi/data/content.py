@@ -20,13 +20,17 @@ class Content(NamedTuple):
     input: int
     whole: int
     size: int
-    labels: tuple[str, ...]  # sorted, each once
-    single: bool  # whether a target is one label, not a set or sequence of them
+    labels: tuple[str, ...]  # sorted, each once; a text to be written or found is none
+    single: bool  # whether its targets are one label each, not a set or sequence of them
     empty: bool  # no input column holds anything
+    copied: bool  # a target is the text of an input
 
 
-def describe(row: Row, columns: Sequence[Column]) -> Content:
-    """The content of a canonical row; a file counts by its bytes, not by its path. Raises RowError for text that is none."""
+def describe(row: Row, columns: Sequence[Column], *, labelled: bool = True) -> Content:
+    """The content of a canonical row; a file counts by its bytes, not by its path. Raises RowError for text that is none.
+
+    `labelled` says whether the targets are labels, not texts to be written or found.
+    """
     names = {column.name for column in columns}
     targets = {key: value for key, value in row.items() if key not in names}
     try:
@@ -45,9 +49,10 @@ def describe(row: Row, columns: Sequence[Column]) -> Content:
         whole=int.from_bytes(digest.digest(), "little"),
         size=len(rest)
         + sum(_size(row.get(column.name), len(value)) for column, value in zip(columns, inputs, strict=True)),
-        labels=tuple(sorted(set(_labels(targets)))),
-        single=any(isinstance(value, str) for value in targets.values()),
+        labels=tuple(sorted(set(_labels(targets)))) if labelled else (),
+        single=labelled and bool(targets) and all(isinstance(value, str) for value in targets.values()),
         empty=not any(value.strip() for value in inputs),
+        copied=any(value.encode() in inputs for value in targets.values() if isinstance(value, str)),
     )
 
 

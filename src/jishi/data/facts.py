@@ -23,7 +23,9 @@ def build(
 ) -> dict[str, Any]:
     """The report of the parts, tokens aside; `accepted` and `owners` tell what is known of each row and where it went."""
     chosen = {part: owners == PARTS.index(part) for part in tables}
-    inputs, wholes, strata, empty = (accepted.column(name) for name in ("inputs", "wholes", "strata", "empty"))
+    names = ("inputs", "wholes", "strata", "empty", "copied")
+    inputs, wholes, strata, empty, copied = map(accepted.column, names)
+    writes = getattr(objective, "generates", False)
     marks = {part: Marks(inputs[rows], wholes[rows]) for part, rows in chosen.items()}
     labels = {part: _label_counts(accepted, strata[rows]) for part, rows in chosen.items()}
     texts = _text_columns(tables, objective)
@@ -37,6 +39,7 @@ def build(
         "optional": _optional(tables, objective),
         "characters": {part: summary(_characters(table)) for part, table in texts.items()},
         "empty": {part: int(empty[rows].sum()) for part, rows in chosen.items()},
+        "copied": {part: int(copied[rows].sum()) for part, rows in chosen.items()} if writes else {},
         "duplicates": _shown(duplicates.find(marks), texts),
         "conflicts": _shown(duplicates.conflicts(marks), texts),
         "near_duplicates": _shown(near_duplicates.find(_compared(texts, marks, seed)), texts) if texts else None,
@@ -66,11 +69,22 @@ def _optional(tables: Mapping[str, pyarrow.Table], objective: Objective) -> dict
 
 
 def _text_columns(tables: Mapping[str, pyarrow.Table], objective: Objective) -> dict[str, pyarrow.Table]:
-    """Every part's columns of text; nothing where the rows have none."""
+    """Every part's columns of text, several texts as one; nothing where the rows have none."""
     names = [column.name for column in columns.inputs(objective) if not column.modality.binary]
     schema = tables["train"].schema
-    held = [name for name in names if name in schema.names and pyarrow.types.is_string(schema.field(name).type)]
-    return {part: table.select(held) for part, table in tables.items()} if held else {}
+    held = [name for name in names if name in schema.names and not pyarrow.types.is_null(schema.field(name).type)]
+    return (
+        {part: pyarrow.table({name: _texts(table[name]) for name in held}) for part, table in tables.items()}
+        if held
+        else {}
+    )
+
+
+def _texts(column: pyarrow.ChunkedArray) -> Any:
+    """A column of texts, or of several texts a row."""
+    if pyarrow.types.is_string(column.type):
+        return column
+    return pyarrow.array([columns.said(value) for value in column.to_pylist()], pyarrow.string())
 
 
 def _joined(rows: pyarrow.Table | pyarrow.RecordBatch) -> Any:

@@ -46,14 +46,15 @@ def infer_task(rows: Sequence[Mapping[str, Any]], folder: Path = Path()) -> str:
 
 
 def _reads(task: type[Task], rows: Sequence[Mapping[str, Any]], folder: Path) -> bool:
-    """Whether a task can read one of the rows."""
+    """Whether a task can read one of the rows, and finds a target in it."""
     binary = [column for column in columns.inputs(task) if column.modality.binary]
     for row in rows:
         try:
-            task().parse(columns.resolve(columns.canonical(row, task.aliases), binary, folder))
+            found = task().parse(columns.resolve(columns.canonical(row, task.aliases), binary, folder))
         except RowError:
             continue
-        return True
+        if any(target and all(found.get(name) is not None for name in target) for target in task.targets):
+            return True
     return False
 
 
@@ -64,6 +65,6 @@ def _explained(task: type[Task], rows: Sequence[Mapping[str, Any]]) -> int:
 
 
 def _needs(task: type[Task]) -> str:
-    inputs = [name for name, modality in task.columns.items() if not modality.endswith("?")]
+    inputs = [name for name, modality in task.columns.items() if not modality.endswith("?")] or ["/".join(task.columns)]
     targets = " / ".join(" + ".join(target) for target in task.targets if target)
     return " + ".join(filter(None, [*inputs, targets]))

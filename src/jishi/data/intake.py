@@ -27,6 +27,7 @@ class Accepted:
     parts: array = field(default_factory=lambda: array("b"))  # the part a row was given in, a place in PARTS
     strata: array = field(default_factory=lambda: array("q"))  # a place in `names`
     empty: array = field(default_factory=lambda: array("b"))
+    copied: array = field(default_factory=lambda: array("b"))
     names: dict[tuple[str, ...], int] = field(default_factory=dict)  # the labels of a row → stratum
     firsts: list[str] = field(default_factory=list)  # stratum → where its first row stands
     single: bool = False  # whether a row has one label
@@ -39,6 +40,7 @@ class Accepted:
         if len(self.firsts) < len(self.names):
             self.firsts.append(where)
         self.empty.append(found.empty)
+        self.copied.append(found.copied)
         self.single = self.single or found.single
 
     def column(self, name: str) -> numpy.ndarray:
@@ -58,6 +60,7 @@ class Intake:
         self._spool = spool
         self._inputs = columns.inputs(objective)
         self._first_bad: tuple[str, RowError] | None = None
+        self._labelled = objective.labelled and not getattr(objective, "generates", False)
         self._binary = [column for column in self._inputs if column.modality.binary]
 
     def read(self, places: Places) -> None:
@@ -88,8 +91,9 @@ class Intake:
         try:
             if isinstance(raw, RowError):
                 raise raw
-            row = self._parse(raw, path.parent)
-            found = content.describe(row, self._inputs)
+            row = dict(self._parse(raw, path.parent))
+            mended = row.pop("mended", None)
+            found = content.describe(row, self._inputs, labelled=self._labelled)
             if found.size > self._spec.max_row_bytes:
                 raise RowError("data.row-too-large", allowed=self._spec.max_row_bytes)
         except RowError as reason:
@@ -98,6 +102,7 @@ class Intake:
             self._first_bad = self._first_bad or (where, reason)
             self.ledger.refuse(where, reason)
             return False
+        self.ledger.mended.update([mended] if mended else [])
         self._spool.add(row, found.size)
         self.accepted.add(found, part, where)
         return True

@@ -17,6 +17,7 @@ class Ledger:
     accepted: Counter[str] = field(default_factory=Counter)  # part → rows
     refused: Counter[str] = field(default_factory=Counter)  # code of the reason → rows
     cut: Counter[str] = field(default_factory=Counter)  # name of the limit → rows
+    mended: Counter[str] = field(default_factory=Counter)  # how → rows read that were put right by a stated rule
     samples: list[dict[str, str]] = field(default_factory=list)
 
     def refuse(self, where: str, reason: RowError) -> None:
@@ -26,5 +27,5 @@ class Ledger:
             self.samples.append({"where": where, "code": reason.code, "reason": str(reason)})
 
     def to_dict(self) -> dict[str, Any]:
-        counts = {name: dict(sorted(getattr(self, name).items())) for name in ("accepted", "refused", "cut")}
+        counts = {name: dict(sorted(getattr(self, name).items())) for name in ("accepted", "refused", "cut", "mended")}
         return {"read": self.read, **counts, "samples": self.samples}

@@ -40,8 +40,9 @@ def _lengths(report: Mapping[str, Any]) -> Iterator[Line]:
     if tokens := report["tokens"]:
         parts = tokens["parts"]
         yield text("data.tokens"), text("data.lengths", **parts["train"])
-        heading = text("data.truncated", limit=tokens["max_length"])
-        yield heading, _by_part({part: found["truncated"] for part, found in parts.items()}, ".1%")
+        beyond = "windows" if "windows" in parts["train"] else "truncated"
+        heading = text(f"data.{beyond}", limit=tokens["max_length"])
+        yield heading, _by_part({part: found[beyond] for part, found in parts.items()}, ".1%")
         yield text("data.unknown"), _by_part({part: found["unknown"] for part, found in parts.items()}, ".2%")
 
 
@@ -58,8 +59,12 @@ def _faults(report: Mapping[str, Any]) -> Iterator[Line]:
         yield text("data.conflicts"), f"{report['conflicts']['rows']:,}"
     if any(report["empty"].values()):
         yield text("data.empty"), _by_part(report["empty"])
+    if any(report["copied"].values()):
+        yield text("data.copied"), _by_part(report["copied"])
     if report["missing_in_train"]:
         yield text("data.missing-in-train"), ", ".join(report["missing_in_train"])
+    for how, count in report["ledger"].get("mended", {}).items():
+        yield text(f"data.mended-{how}"), f"{count:,}"
     for part, labels in report["missing_in_part"].items():
         more = f", … ({len(labels):,})" if len(labels) > LABELS else ""
         yield f"{text('data.missing-in-part')} ({text(f'data.{part}')})", ", ".join(labels[:LABELS]) + more

@@ -19,15 +19,16 @@ BATCH = 500
 def measure(
     tables: Mapping[str, pyarrow.Table], objective: Objective, processor: Any, base: Base | None
 ) -> dict[str, Any] | None:
-    """By part: lengths in tokens, the share of rows cut at the longest length the model and objective allow, and the share
-    of unknown tokens. None where there is no tokenizer, or no text."""
+    """By part: lengths in tokens, the share of rows beyond the longest length the model and objective allow ("truncated", or
+    "windows" where the objective reads them in several), and of unknown tokens. None where there is no tokenizer, or no text."""
     names = [column.name for column in columns.inputs(objective) if not column.modality.binary]
     if not names or not hasattr(processor, "unk_token_id"):
         return None
     limits = (getattr(objective, "max_length", None), base and base.max_length, processor.model_max_length)
     limit = int(min(value for value in limits if value))
     prefix = base.prefix if base else ""
-    parts = {part: _part(table, names, processor, limit, prefix) for part, table in tables.items()}
+    beyond = "windows" if objective.windows else "truncated"
+    parts = {part: _part(table, names, processor, limit, prefix, beyond) for part, table in tables.items()}
     return {"model": base.name if base else None, "max_length": limit, "parts": parts}
 
 
@@ -37,14 +38,16 @@ def with_tokens(dataset: Dataset, objective: Objective, processor: Any, base: Ba
     return replace(dataset, report={**dataset.report, "tokens": found}) if found else dataset
 
 
-def _part(table: pyarrow.Table, names: list[str], processor: Any, limit: int, prefix: str) -> dict[str, Any]:
+def _part(
+    table: pyarrow.Table, names: list[str], processor: Any, limit: int, prefix: str, beyond: str
+) -> dict[str, Any]:
     rows = numpy.linspace(0, table.num_rows - 1, min(table.num_rows, MAX_ROWS)).astype(numpy.int64)
     table = store.pick(table, rows)
     lengths = numpy.zeros(len(rows), dtype=numpy.int64)
     used = numpy.zeros(len(rows), dtype=numpy.int64)  # columns that hold a text
     unknown = 0
     for name in names:
-        texts = table[name].to_pylist() if name in table.column_names else []
+        texts = [_longest(value) for value in table[name].to_pylist()] if name in table.column_names else []
         places = [place for place, text in enumerate(texts) if text is not None]
         used[places] += 1
         for start in range(0, len(places), BATCH):
@@ -60,6 +63,12 @@ def _part(table: pyarrow.Table, names: list[str], processor: Any, limit: int, pr
     return {
         **summary(lengths),
         "rows": len(rows),
-        "truncated": float((lengths > limit).mean()),
+        beyond: float((lengths > limit).mean()),
         "unknown": unknown / max(words, 1),
     }
+
+
+def _longest(value: Any) -> str | None:
+    """The text of a row, or the longest of several that are read one at a time; of a conversation, all of it."""
+    several = isinstance(value, list) and all(isinstance(one, str) for one in value)
+    return max(value, key=len) if several else columns.said(value)

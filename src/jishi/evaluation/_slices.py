@@ -50,6 +50,8 @@ def _groups(task: Task, rows: Sequence[Row]) -> Iterator[tuple[tuple[str, str], 
         for fact, values in facts.items():
             for value, members in _split(values).items():
                 yield (f"{column} {fact}", value), members
+    if task.generates:  # a text is no group
+        return
     for column in sorted({column for columns in task.targets for column in columns}):
         references = {index: row[column] for index, row in enumerate(rows) if row.get(column) is not None}
         for value, members in _split(references).items():
@@ -69,7 +71,7 @@ def _split(values: Mapping[int, Any]) -> dict[str, list[int]]:
 
 def _labels(value: Any) -> set[str]:
     if isinstance(value, list | tuple):
-        return {str(item["label"] if isinstance(item, Mapping) else item) for item in value} or {"∅"}
+        return {str(item.get("label", "∃") if isinstance(item, Mapping) else item) for item in value} or {"∅"}
     return {str(value)}
 
 

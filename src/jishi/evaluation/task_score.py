@@ -2,6 +2,8 @@
 
 The report is plain JSON and holds what one needs in order to trust or refuse a model: `scores` with bootstrap intervals,
 `rivals` with a paired test, `details` (per class, confusion), `calibration`, the worst `slices` and the surest `bad_cases`.
+
+Neither rows nor answers need fit into memory: of a long set every row is scored, and intervals and slices come of a sample.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from jishi.core import registry
+from jishi.core import kept, registry
 from jishi.core.contracts import Evaluator, Prediction, Row, Task, option
 from jishi.core.errors import DataError, UsageError
 from jishi.evaluation import _cases, _slices, _uncertainty
@@ -50,10 +52,9 @@ class TaskScore(Evaluator):
         nothing to score against.
         """
         task = task or predictor.task
-        rows = list(rows)
         _check(task, rows)
-        answers = list(predictor.predict(rows) if predictions is None else predictions)
-        systems = {"": answers, **{name: list(given) for name, given in (rivals or {}).items()}}
+        answers = kept.keep(predictor.examine(rows)) if predictions is None else predictions
+        systems = {"": answers, **(rivals or {})}
         for name, given in systems.items():
             if len(given) != len(rows):
                 raise UsageError("evaluation.length", given=len(given), allowed=len(rows), name=name or "predictor")
@@ -61,17 +62,20 @@ class TaskScore(Evaluator):
         scores = _uncertainty.judge(
             task, systems, credits, rows, resamples=self.samples, seed=self.seed, level=self.level
         )
+        sample = _uncertainty.sample(len(rows), self.seed)
+        some = [rows[index] for index in sample]
         return _cases.plain(
             {
                 "task": _name(task),
                 "metric": task.metric,
                 "rows": len(rows),
+                "sample": len(sample),
                 "level": self.level,
                 "credit": credits[""].mean(),
                 **scores,
                 "details": task.details(answers, rows),
                 "calibration": self._calibration(answers, credits[""]),
-                "slices": _slices.worst(task, rows, credits[""], count=self.slices, level=self.level),
+                "slices": _slices.worst(task, some, credits[""][sample], count=self.slices, level=self.level),
                 "bad_cases": _cases.surest(task, answers, rows, credits[""], count=self.bad_cases),
             }
         )
@@ -103,7 +107,7 @@ def _check(task: Task, rows: Sequence[Row]) -> None:
 
 
 def _credits(task: Task, answers: Sequence[Prediction], rows: Sequence[Row]) -> np.ndarray:
-    return np.array([task.credit(answer, row) for answer, row in zip(answers, rows, strict=True)], dtype=float)
+    return np.fromiter((task.credit(answer, row) for answer, row in zip(answers, rows, strict=True)), float, len(rows))
 
 
 def _name(task: Task) -> str:

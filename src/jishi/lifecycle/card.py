@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jishi.core import registry, spec
-from jishi.core.contracts import Objective, Task
+from jishi.core.contracts import Modality, Objective, Task
 from jishi.core.document import Document
 from jishi.lifecycle import wording
 
@@ -19,7 +19,7 @@ def card(record: Mapping[str, Any]) -> str:
     objective = spec.plugin(Objective, Document(given, "task"))
     scores = {name: score for name, score in (record.get("scores") or {}).items() if isinstance(score, Mapping)}
     decisive = getattr(objective, "metric", "")
-    columns = [column for column, modality in objective.columns.items() if not modality.endswith("?")]
+    columns = list(objective.required()) or list(objective.columns)[:1]
     base = str((record.get("model") or {}).get("base") or "scratch")
     raw = _raw(objective, columns)
     return (
@@ -30,7 +30,7 @@ def card(record: Mapping[str, Any]) -> str:
             task=given["name"],
             base=base,
             adaptation=(record.get("adaptation") or {}).get("name"),
-            inputs=" and ".join(f"`{column}` ({objective.columns[column]})" for column in columns),
+            inputs=" and ".join(f"`{column}` ({objective.columns[column].rstrip('?')})" for column in columns),
             labels=given.get("labels") or (),
             data={"rows": None, "fingerprint": None, **(record.get("data") or {})},
             scores=scores,
@@ -73,10 +73,12 @@ def _front(record: Mapping[str, Any], base: str, metrics: list[str]) -> str:
 
 
 def _raw(objective: Objective, columns: list[str]) -> str:
-    """How plain transformers is called: texts with the prefix, other inputs by keyword."""
+    """How plain transformers is called: one text or two, the first with the prefix; other inputs by keyword."""
+    texts = [name for name in columns if not registry.get(Modality, objective.columns[name].rstrip("?")).binary]
+    if not texts:
+        return f"{columns[0]}s={columns[0]}"
     prefix = getattr(objective, "prefix", None) or ""
-    first = columns[0]
-    return json.dumps(f"{prefix}…", ensure_ascii=False) if prefix or first.startswith("text") else f"{first}s={first}"
+    return ", ".join(json.dumps(text, ensure_ascii=False) for text in [f"{prefix}…", *["…"] * (len(texts) - 1)])
 
 
 def _text(value: Any) -> str:

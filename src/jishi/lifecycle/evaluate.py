@@ -8,7 +8,8 @@ from typing import Any
 
 from jishi.core import publish, registry
 from jishi.core.contracts import Evaluator, option
-from jishi.data import places
+from jishi.data import places, store
+from jishi.data.part import Part
 from jishi.data.prepare import prepare
 from jishi.data.spec import DataSpec
 from jishi.lifecycle import report
@@ -39,11 +40,11 @@ def evaluate(wanted: EvaluateSpec) -> dict[str, Any]:
     replay = predictor.replay()
     with tempfile.TemporaryDirectory() as folder:
         data = prepare(replace(_judged(wanted.data), split=(1.0, 0.0, 0.0)), predictor.task, Path(folder) / "data")
-        rows = list(data.test if data.test is not None else data.train)
-    evaluation = {
-        **wanted.evaluate.evaluate(predictor, rows),
-        "parity": {"rows": replay.rows, "flips": replay.flips, "max_difference": replay.max_difference},
-    }
+        found = wanted.evaluate.evaluate(
+            predictor, Part(store.tables(data.path)["train" if data.test is None else "test"])
+        )
+    parity = {"rows": replay.rows, "flips": replay.flips, "max_difference": replay.max_difference}
+    evaluation = {**found, "parity": parity}
     if wanted.out:
         publish.write_text(
             Path(wanted.out) / "evaluation.json", json.dumps(evaluation, ensure_ascii=False, indent=2) + "\n"

@@ -67,6 +67,8 @@ def _of_training(run: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
         share = start.get(key)
         if isinstance(share, float) and share > SHARE:
             yield f"caution-{key}", {"share": f"{share:.1%}"}
+    if start.get("cut"):
+        yield "caution-cut", {"targets": f"{start['cut']:,}"}
 
 
 def _never_right(entry: Mapping[str, Any]) -> bool:

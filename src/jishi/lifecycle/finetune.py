@@ -6,17 +6,19 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
 from jishi.core import bundle, registry, spec
-from jishi.core.contracts import Adaptation, Base, Evaluator, Launcher, Prediction, Row, Task, option
+from jishi.core.contracts import Adaptation, Base, Evaluator, Launcher, Prediction, Rival, Row, Task, option
 from jishi.core.errors import BundleError, DataError, TrainingError
+from jishi.core.kept import keep
 from jishi.data.dataset import Dataset
 from jishi.data.infer import infer
 from jishi.data.prepare import prepare
@@ -25,7 +27,7 @@ from jishi.lifecycle import card, processes, report
 from jishi.models import heads, load
 from jishi.models.inference import outputs
 from jishi.models.spec import ModelSpec
-from jishi.predictor import TOLERANCE, Predictor
+from jishi.predictor import TOLERANCE, WRITTEN, Predictor
 from jishi.training.loop import Event, Loop
 from jishi.training.optimizer import FRESH_LEARNING_RATE
 from jishi.training.ranks import Ranks
@@ -35,6 +37,8 @@ from jishi.training.storage import Store
 
 Listener = Callable[[Event], None]
 PARITY_ROWS = 64  # held-out rows answered before and after a merge
+COIN_TOSS = 1e-2  # a token chosen by less may be another one after a merge
+CALIBRATION_ROWS = 10_000  # validation rows that confidences are fitted on: their outputs are held at once
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,7 @@ class Begun:
     processor: Any
     held_out: Sequence[Row]
     part: str
-    untuned: list[Prediction]
+    untuned: Sequence[Prediction]
     loop: Loop
 
 
@@ -170,8 +174,8 @@ def start(wanted: FinetuneSpec, folder: Path, rows: Path | None = None, store: S
     if held_out is None:
         raise DataError("data.nothing-held-out", path=wanted.data.train)
     model = load.model(wanted.model, task.head(), base, processor)
-    head = heads.head_modules(model)
-    untuned = Predictor(model, task, processor, {}).predict(held_out)
+    head = heads.fresh(model)
+    untuned = keep(Predictor(model, task, processor, {}).examine(held_out))
     loop = Loop(
         wanted.adapt.apply(model, task), task, processor, wanted.train,
         train=data.train, validation=data.validation, head=head,
@@ -202,18 +206,22 @@ def _train(loop: Loop, run: Run, listen: Listener, *, resume: bool) -> dict[str,
 
 def _conclude(wanted: FinetuneSpec, run: Run, begun: Begun, resources: dict[str, Any]) -> Result:
     """Merge, calibrate, evaluate, write the bundle, read it back and hold it to its probes."""
-    task, sample = begun.task, [begun.held_out[index] for index in range(min(PARITY_ROWS, len(begun.held_out)))]
+    task = begun.task
+    count = min(WRITTEN if task.generates else PARITY_ROWS, len(begun.held_out))
+    sample = [begun.held_out[index] for index in range(count)]
     before = _outputs(begun, begun.loop.model, sample)
     merged = wanted.adapt.merge(begun.loop.model)
-    merge = {"hop": "merge", "rows": len(sample), "max_difference": _moved(before, _outputs(begun, merged, sample))}
-    if begun.data.validation is not None:
-        task = task.calibrate(_outputs(begun, merged, begun.data.validation), begun.data.validation)
+    moved = _moved(before, _outputs(begun, merged, sample), written=task.generates)
+    merge = {"hop": "merge", "rows": len(sample), "max_difference": moved}
+    if begun.data.validation is not None and type(task).calibrate is not Task.calibrate:
+        some = _spread(begun.data.validation, CALIBRATION_ROWS)
+        task = task.calibrate(_outputs(begun, merged, some), some)
     predictor = Predictor(merged, task, begun.processor, {})
     rival = task.baseline(begun.data.train)
     evaluation = wanted.evaluate.evaluate(
         predictor,
         begun.held_out,
-        rivals={rival.name: rival.predict(begun.held_out), "untuned": begun.untuned},
+        rivals={rival.name: keep(_answers(rival, begun.held_out)), "untuned": begun.untuned},
     )
     evaluation = {**evaluation, "part": begun.part, "baseline": rival.name}
     resources = {**resources, "peak_memory": resident_bytes()}
@@ -237,14 +245,38 @@ def _conclude(wanted: FinetuneSpec, run: Run, begun: Begun, resources: dict[str,
     return Result(run.folder, path, evaluation, resources, rival.name)
 
 
-def _moved(before: Sequence[torch.Tensor], after: Sequence[torch.Tensor]) -> float:
-    """The largest difference of an output (relative above 1). Raises BundleError where merging changed the answers."""
+def _spread(rows: Sequence[Row], count: int) -> Sequence[Row]:
+    """All rows, or so many of them at even distances."""
+    return rows if len(rows) <= count else [rows[index * len(rows) // count] for index in range(count)]
+
+
+def _answers(rival: Rival, rows: Sequence[Row]) -> Iterator[Prediction]:
+    """What a rival says, some rows at a time."""
+    source = iter(rows)
+    while some := list(islice(source, CALIBRATION_ROWS)):
+        yield from rival.predict(some)
+
+
+def _moved(before: Sequence[torch.Tensor], after: Sequence[torch.Tensor], *, written: bool = False) -> float:
+    """The largest difference of an output (relative above 1). Raises BundleError where merging changed the answers.
+
+    Written answers (N, 3) are compared up to the first token that was chosen by less than rounding may decide.
+    """
+    pairs = [_certain(old, new) if written else (old, new) for old, new in zip(before, after, strict=True)]
     moved = max(
-        float(((new - old).abs() / old.abs().clamp(min=1)).max()) for old, new in zip(before, after, strict=True)
+        (float(((new - old).abs() / old.abs().clamp(min=1)).max()) for old, new in pairs if len(old)), default=0.0
     )
     if not moved <= TOLERANCE:
         raise BundleError("core.merge-mismatch", given=f"{moved:.2g}", allowed=TOLERANCE)
     return moved
+
+
+def _certain(old: torch.Tensor, new: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    tossed = (old[:, 2] < COIN_TOSS).nonzero()
+    count = int(tossed[0]) if len(tossed) else len(old)
+    if len(new) < count:
+        raise BundleError("core.merge-mismatch", given=f"{count - len(new)}", allowed=TOLERANCE)
+    return old[:count], new[:count]
 
 
 def _record(

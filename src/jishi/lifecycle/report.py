@@ -39,6 +39,7 @@ def html(run: Mapping[str, Any], language: str | None = None) -> str:
             panels=figures.curves(run.get("events") or (), evaluation.get("metric", "")),
             classes=sorted(details.get("per_class") or (), key=lambda entry: (entry["f1"], -entry["support"])),
             confusion=details.get("confusion"),
+            partial=details.get("partial"),
             opened=language or i18n.language(),
         )
     )

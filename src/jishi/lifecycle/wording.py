@@ -61,7 +61,7 @@ def fact(name: str, value: Any) -> str:
             return duration(value)
         if name.endswith(("bytes", "memory")):
             return size(value)
-        if isinstance(value, float) and name.endswith(("share", "truncated", "unknown")):
+        if isinstance(value, float) and name.endswith(("share", "truncated", "unknown", "windows")):
             return f"{value:.1%}"
     return brief(value)
 
@@ -83,7 +83,9 @@ def _brief_mapping(value: Mapping[str, Any]) -> str:
     if "label" in value:
         place = value.get("text") or (f"{value['start']}–{value['end']}" if "start" in value else "")
         return f"{place} [{value['label']}]" if place else brief(value["label"])
-    for key in ("labels", "entities", "value"):
+    if "intent" in value:
+        return f"{value['intent']}: {brief(value.get('slots'))}"
+    for key in ("labels", "entities", "value", "text"):
         if key in value:
             return brief(value[key])
     if len(value) == 1:

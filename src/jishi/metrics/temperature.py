@@ -22,6 +22,20 @@ def fit(logits: numpy.ndarray, targets: numpy.ndarray) -> float:
     return 1 / _least(loss)
 
 
+def fit_shares(logits: numpy.ndarray, chosen: numpy.ndarray, shares: numpy.ndarray) -> float:
+    """The temperature at which the probability of the one `chosen` (N,) among logits (N, K) is how right it is, `shares` (N,)."""
+    rows = numpy.arange(len(logits))
+
+    def loss(beta: float) -> float:
+        scaled = beta * logits
+        others = scaled.copy()
+        others[rows, chosen] = -numpy.inf
+        odds = scaled[rows, chosen] - log_sum_exp(others)
+        return float(numpy.sum(numpy.logaddexp(0, odds) - shares * odds))
+
+    return 1 / _least(loss)
+
+
 def fit_binary(logits: numpy.ndarray, targets: numpy.ndarray) -> float:
     """The same for independent yes-or-no logits (N, K) and targets (N, K) of 0 and 1."""
     return 1 / _least(lambda beta: float(numpy.sum(numpy.logaddexp(0, beta * logits) - beta * logits * targets)))

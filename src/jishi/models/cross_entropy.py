@@ -22,34 +22,40 @@ FEW = 1 / 4  # of those held at a time are as well done by torch
 _last: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()  # what `_is_last` found of each output layer
 
 
-def cross_entropy(model: Any, inputs: Batch, places: torch.Tensor, targets: torch.Tensor) -> tuple[Any, torch.Tensor]:
+def cross_entropy(
+    model: Any, inputs: Batch, places: torch.Tensor, targets: torch.Tensor, smoothing: float = 0.0
+) -> tuple[Any, torch.Tensor]:
     """The summed loss of the N targets at the N true places (B, T), and the logits (N, V).
 
-    Where the logits would be many, the states (N, D) that the output layer reads stand in their place.
+    Where the logits would be many, the states (N, D) that the output layer reads stand in their place. With `smoothing`
+    that share of each target is spread evenly over the vocabulary (arXiv:1512.00567).
     """
     layer = whole(model).get_output_embeddings()
     if type(layer) is not nn.Linear or len(targets) <= FEW * _step(layer.weight):  # a wrapped one does more
-        return _plain(model, inputs, places, targets)
+        return _plain(model, inputs, places, targets, smoothing)
     if layer not in _last:
         _last[layer] = _is_last(model, layer, inputs, places)
     if not _last[layer]:
-        return _plain(model, inputs, places, targets)
+        return _plain(model, inputs, places, targets, smoothing)
     with _passing(layer):
         states = logits_at(model, inputs, places)
     if torch.is_grad_enabled():
-        return Total.apply(states, layer.weight, layer.bias, targets), states
-    return _total(states, layer.weight, layer.bias, targets), states
+        return Total.apply(states, layer.weight, layer.bias, targets, smoothing), states
+    return _total(states, layer.weight, layer.bias, targets, smoothing), states
 
 
-def _plain(model: Any, inputs: Batch, places: torch.Tensor, targets: torch.Tensor) -> tuple[Any, torch.Tensor]:
+def _plain(
+    model: Any, inputs: Batch, places: torch.Tensor, targets: torch.Tensor, smoothing: float
+) -> tuple[Any, torch.Tensor]:
     logits = logits_at(model, inputs, places)
-    return functional.cross_entropy(logits.float(), targets, reduction="sum"), logits
+    return functional.cross_entropy(logits.float(), targets, reduction="sum", label_smoothing=smoothing), logits
 
 
 def logits_at(model: Any, inputs: Batch, places: torch.Tensor) -> torch.Tensor:
     """Logits (N, V) at the N true places (B, T) only: the head, most of the cost, sees no other state.
 
-    The backbone's last states are gathered on their way to the head, so any transformers model with one of each will do.
+    The last states of the backbone, or of its decoder where it has one, are gathered on their way to the head, so any
+    transformers model with one of each will do.
     """
 
     def gather(module: Any, given: Any, output: Any) -> Any:  # noqa: ARG001
@@ -58,7 +64,9 @@ def logits_at(model: Any, inputs: Batch, places: torch.Tensor) -> torch.Tensor:
         output.last_hidden_state = output.last_hidden_state[places][None]
         return output
 
-    hook = whole(model).base_model.register_forward_hook(gather)
+    inner = whole(model)
+    last = inner.get_decoder() if inner.config.is_encoder_decoder else inner.base_model
+    hook = last.register_forward_hook(gather)
     try:
         return model(**inputs).logits[0]
     finally:
@@ -112,11 +120,11 @@ class Total(torch.autograd.Function):
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:  # type: ignore[override]
         given = (*ctx.saved_tensors, *ctx.others)  # nobody else has them: a second whole gradient need not be made
         scaled = [None if one is None else one.mul_(gradient) for one in given]
-        return (*scaled, None)
+        return (*scaled, None, None)
 
 
 def _total(
-    states: Any, weight: Any, bias: Any, targets: torch.Tensor, gradients: Any = (None, None, None)
+    states: Any, weight: Any, bias: Any, targets: torch.Tensor, smoothing: float, gradients: Any = (None, None, None)
 ) -> torch.Tensor:
     """The summed loss, softmax in fp32; gradients that are tensors are added to."""
     device = states.device.type
@@ -130,21 +138,26 @@ def _total(
             if offset is not None:
                 logits += offset
             learns = any(one is not None for one in gradients)
-            total += _losses(logits, targets[here], errors=learns)
+            total += _losses(logits, targets[here], smoothing, errors=learns)
             if learns:
                 _add(logits, here, part, table, gradients)
     return total
 
 
-def _losses(logits: torch.Tensor, targets: torch.Tensor, *, errors: bool) -> torch.Tensor:
+def _losses(logits: torch.Tensor, targets: torch.Tensor, smoothing: float, *, errors: bool) -> torch.Tensor:
     """The summed loss of logits (n, V); with `errors` they become probability minus target."""
     total = logits.new_zeros((), dtype=torch.float32)
     for here in _ranges(len(logits), max(1, IN_CACHE // logits.shape[1])):
         right = targets[here, None]
         scores = functional.log_softmax(logits[here], -1, dtype=torch.float32)
-        total -= scores.gather(1, right).sum()
+        total -= (1 - smoothing) * scores.gather(1, right).sum()
+        if smoothing:
+            total -= smoothing * scores.mean(1).sum()
         if errors:
-            logits[here] = scores.exp_().scatter_add_(1, right, scores.new_full(right.shape, -1.0))
+            scores.exp_()
+            if smoothing:
+                scores -= smoothing / scores.shape[1]
+            logits[here] = scores.scatter_add_(1, right, scores.new_full(right.shape, smoothing - 1.0))
     return total
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from jishi.core.contracts import Base
 from jishi.core.errors import ModelError
+from jishi.models.chat import recognise
 
 MAX_JSON = 64 * 1024 * 1024  # a tokenizer.json of 250,000 pieces has 16 MB
 TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "sentencepiece.bpe.model", "spiece.model")
@@ -60,7 +61,9 @@ def base(name: str, path: Path) -> Base:
         modality=modality(path),
         pooling=str(said.get("pooling") or config.get("pooling") or "cls"),
         prefix=str(said.get("prefix") or ""),
+        passage_prefix=str(said.get("passage_prefix") or ""),
         max_length=_max_length(path, config),
+        chat=recognise(_template(path)),
     )
 
 
@@ -106,7 +109,17 @@ def _sentence(path: Path) -> dict[str, str]:
         prompts, chosen = found.get("prompts"), found.get("default_prompt_name")
         if isinstance(prompts, dict) and chosen in prompts:
             said["prefix"] = str(prompts[chosen])
+            said["passage_prefix"] = str(prompts.get("passage") or prompts.get("document") or "")
     return said
+
+
+def _template(path: Path) -> str:
+    """The text of the tokenizer's chat template, which is looked at and never run."""
+    apart, settings = path / "chat_template.jinja", path / "tokenizer_config.json"
+    if apart.is_file():
+        return apart.read_text(encoding="utf-8", errors="replace")
+    said = read_json(settings).get("chat_template") if settings.is_file() else None
+    return said if isinstance(said, str) else ""
 
 
 def _max_length(path: Path, config: dict[str, Any]) -> int:

@@ -29,6 +29,15 @@ def generate(model: Any, batch: Batch, decoding: Decoding, ends: Ends) -> list[t
     return [torch.stack(row) for row in rows]
 
 
+def certain(output: torch.Tensor) -> torch.Tensor:
+    """The tokens before the first one that was chosen by less than nothing.
+
+    No answer has one; where rounding is imitated, as for probes, it says that another token might have been chosen.
+    """
+    tossed = (output[:, 2] < 0).nonzero()
+    return output[: int(tossed[0])] if len(tossed) else output
+
+
 def stream(model: Any, batch: Batch, decoding: Decoding, ends: Ends) -> Iterator[str]:
     """The answer to one prompt in pieces, as soon as each is certain; a beam search is certain at its end only."""
     pieces = Pieces(ends)

@@ -5,28 +5,37 @@ module makes transformers' Auto classes read such folders. Losses are computed e
 """
 
 import inspect
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 import transformers
 from torch import nn
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
-from transformers.modeling_outputs import ImageClassifierOutput, SequenceClassifierOutput, TokenClassifierOutput
+from transformers.modeling_outputs import (
+    ImageClassifierOutput,
+    QuestionAnsweringModelOutput,
+    SequenceClassifierOutput,
+    TokenClassifierOutput,
+)
 
+REACH = 30.0  # how much further a step moves a transition than another weight: it is a logit, not a factor of one
 POOLINGS = ("cls", "mean", "max")
 
 
 class PooledConfig(PreTrainedConfig):
-    """A backbone's own configuration, how its states are pooled, and the head's dropout."""
+    """A backbone's own configuration, how its states are pooled, the head's dropout, whether it learns `Transitions`."""
 
     model_type = "jishi-pooled"
 
     def __init__(
-        self, backbone: dict[str, Any] | None = None, pooling: str = "mean", dropout: float = 0.1, **kwargs: Any
-    ) -> None:
+        self, backbone: dict[str, Any] | None = None, pooling: str = "mean", dropout: float = 0.1, transitions: bool = False,
+        **kwargs: Any,
+    ) -> None:  # fmt: skip
         self.backbone = backbone or {}
         self.pooling = pooling
         self.dropout = dropout
+        self.transitions = transitions
         super().__init__(**kwargs)
 
 
@@ -67,16 +76,58 @@ class PooledForSequenceClassification(Pooled):
         return SequenceClassifierOutput(logits=logits)
 
 
+class Transitions(nn.Module):
+    """How much likelier each of K tags is after another: scores (K + 1, K), in the last row after the beginning."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(count + 1, count))
+
+    def forward(self) -> torch.Tensor:
+        return self.weight * REACH
+
+
+@dataclass
+class TaggedOutput(TokenClassifierOutput):
+    """Logits, and the scores of `Transitions` where the head learns them."""
+
+    transitions: torch.Tensor | None = None
+
+
 class PooledForTokenClassification(Pooled):
     """Logits (B, T, K), one row a token."""
 
     pools = False
 
+    def __init__(self, config: PooledConfig, backbone: PreTrainedModel | None = None) -> None:
+        super().__init__(config, backbone)
+        self.transitions = Transitions(config.num_labels) if config.transitions else None
+
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, Transitions):
+            nn.init.zeros_(module.weight)
+        else:
+            super()._init_weights(module)
+
     def forward(
         self, input_ids: torch.Tensor | None = None, attention_mask: torch.Tensor | None = None, **inputs: Any
-    ) -> TokenClassifierOutput:
+    ) -> TaggedOutput:
         states = _states(self.backbone, input_ids=input_ids, attention_mask=attention_mask, **inputs)
-        return TokenClassifierOutput(logits=self.classifier(self.dropout(states)))
+        logits = self.classifier(self.dropout(states))
+        return TaggedOutput(logits=logits, transitions=self.transitions() if self.transitions else None)
+
+
+class PooledForQuestionAnswering(Pooled):
+    """Logits (B, T) that an answer starts at each token, and that it ends there."""
+
+    pools = False
+
+    def forward(
+        self, input_ids: torch.Tensor | None = None, attention_mask: torch.Tensor | None = None, **inputs: Any
+    ) -> QuestionAnsweringModelOutput:
+        states = _states(self.backbone, input_ids=input_ids, attention_mask=attention_mask, **inputs)
+        starts, ends = self.classifier(self.dropout(states)).unbind(-1)
+        return QuestionAnsweringModelOutput(start_logits=starts, end_logits=ends)
 
 
 class PooledForImageClassification(Pooled):
@@ -116,9 +167,12 @@ def build_backbone(config: dict[str, Any]) -> PreTrainedModel:
     """The bare model of a configuration, without the pooling layer that the head would not use."""
     parsed = AutoConfig.for_model(**config)
     kind = AutoModel._model_mapping[type(parsed)]
-    parameters = inspect.signature(kind).parameters
-    options = {"add_pooling_layer": False} if "add_pooling_layer" in parameters else {}
-    return AutoModel.from_config(parsed, **options)
+    return AutoModel.from_config(parsed, **bare(kind))
+
+
+def bare(kind: type) -> dict[str, bool]:
+    """The options by which a class of bare models leaves out its pooling layer, which nothing here reads."""
+    return {"add_pooling_layer": False} if "add_pooling_layer" in inspect.signature(kind).parameters else {}
 
 
 def head_modules(model: nn.Module) -> list[str]:
@@ -131,6 +185,11 @@ def head_modules(model: nn.Module) -> list[str]:
     if isinstance(getattr(backbone, "pooler", None), nn.Module):
         named.append((f"{prefix}.pooler", backbone.pooler))
     return [name for name, child in named if any(True for _ in child.parameters())]
+
+
+def fresh(model: Any) -> list[str]:
+    """Names of the head modules that begin anew with a task; none in a language model, which is pretrained as a whole."""
+    return head_modules(model) if model.get_output_embeddings() is None else []
 
 
 def layers(model: nn.Module) -> list[nn.Module]:
@@ -147,7 +206,12 @@ def _states(backbone: nn.Module, **inputs: Any) -> torch.Tensor:
 
 HEADS: dict[str, type[Pooled]] = {
     kind.__name__.removeprefix("Pooled"): kind
-    for kind in (PooledForSequenceClassification, PooledForTokenClassification, PooledForImageClassification)
+    for kind in (
+        PooledForSequenceClassification,
+        PooledForTokenClassification,
+        PooledForQuestionAnswering,
+        PooledForImageClassification,
+    )
 }
 
 AutoConfig.register(PooledConfig.model_type, PooledConfig)

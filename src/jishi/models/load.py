@@ -1,6 +1,5 @@
 """From a spec to what training and serving need: what the base is, its processor, and the model with the head asked for."""
 
-import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from transformers import AutoModel, PreTrainedConfig, PreTrainedModel, PreTraine
 
 from jishi.core.contracts import Base, Head, Row
 from jishi.core.errors import ModelError
-from jishi.models import checkpoint, folder, prune, tokenizer
+from jishi.models import checkpoint, folder, heads, prune, tokenizer
 from jishi.models.heads import HEADS, PooledConfig
 from jishi.models.origin import locate
 from jishi.models.scratch import _design as scratch
@@ -43,6 +42,7 @@ def base(spec: ModelSpec) -> Base:
         found,
         pooling=found.pooling if spec.pooling is None else spec.pooling,
         prefix=found.prefix if spec.prefix is None else spec.prefix,
+        passage_prefix=found.passage_prefix if spec.passage_prefix is None else spec.passage_prefix,
     )
 
 
@@ -61,12 +61,16 @@ def processor(spec: ModelSpec, rows: Iterable[Row] | None = None) -> Any:
     `vocabulary` cuts one down to them. Raises ModelError.
     """
     origin = locate(spec)
+    if spec.tokens and not (isinstance(origin, scratch.Design) and origin.learns):
+        raise ModelError("models.no-pattern", name=spec.name)
     if isinstance(origin, scratch.Design):
-        return origin.processor(spec.name, rows)
+        return origin.processor(spec.name, rows, spec.tokens)
     found = checkpoint.processor(origin)
     if rows is not None and learns_processor(spec):
         whole = spec.vocabulary == "scripts"
-        return prune.tokenizer(found, tokenizer.texts(rows), prefix=base(spec).prefix, scripts=whole)
+        said = base(spec)
+        prefixes = {said.prefix: None, said.passage_prefix: None}
+        return prune.tokenizer(found, tokenizer.texts(rows), prefix="".join(prefixes), scripts=whole)
     return found
 
 
@@ -93,7 +97,9 @@ def reload(path: Path, architecture: str) -> tuple[PreTrainedModel, Any]:
     mapping = _auto(architecture, path.name)._model_mapping
     if type(config) not in mapping:
         raise ModelError("models.no-head", name=path.name, given=architecture)
-    return checkpoint.weights(mapping[type(config)], path, config, exact=True).eval(), checkpoint.processor(path)
+    kind = mapping[type(config)]
+    options = {} if architecture else heads.bare(kind)
+    return checkpoint.weights(kind, path, config, exact=True, **options).eval(), checkpoint.processor(path)
 
 
 def _from_scratch(spec: ModelSpec, design: scratch.Design, head: Head, base: Base, processor: Any) -> PreTrainedModel:
@@ -103,7 +109,9 @@ def _from_scratch(spec: ModelSpec, design: scratch.Design, head: Head, base: Bas
     if not native:
         config = _wrapped(config, spec, base)
     _set_head(config, head)
-    return kind(config).float()
+    built = kind(config, **({} if head.architecture else heads.bare(kind))).float()
+    design.begin(built)
+    return built
 
 
 def _from_folder(spec: ModelSpec, path: Path, head: Head, base: Base) -> PreTrainedModel:
@@ -113,7 +121,7 @@ def _from_folder(spec: ModelSpec, path: Path, head: Head, base: Base) -> PreTrai
     kind, native = _class(config, head, base)
     if native:
         _set_head(config, head)
-        built = checkpoint.weights(kind, path, config)
+        built = checkpoint.weights(kind, path, config, **({} if head.architecture else heads.bare(kind)))
         trained_for_these = "id2label" in head.config and config.id2label == before
         if "num_labels" in head.config and not trained_for_these:
             checkpoint.refresh(built)
@@ -121,8 +129,7 @@ def _from_folder(spec: ModelSpec, path: Path, head: Head, base: Base) -> PreTrai
     wrapped = _wrapped(config, spec, base)
     _set_head(wrapped, head)
     plain = AutoModel._model_mapping[type(config)]
-    options = {"add_pooling_layer": False} if "add_pooling_layer" in inspect.signature(plain).parameters else {}
-    return kind(wrapped, checkpoint.weights(plain, path, config, **options)).float()
+    return kind(wrapped, checkpoint.weights(plain, path, config, **heads.bare(plain))).float()
 
 
 def _auto(architecture: str, name: str) -> Any:
@@ -137,7 +144,8 @@ def _class(config: PreTrainedConfig, head: Head, base: Base) -> tuple[type[PreTr
     mapping = _auto(head.architecture, base.name)._model_mapping
     own = HEADS.get(head.architecture)
     pools_otherwise = base.pooling != "cls" and own is not None and own.pools
-    if type(config) in mapping and (isinstance(config, PooledConfig) or not pools_otherwise):
+    lacks = pools_otherwise or head.config.get("transitions")
+    if type(config) in mapping and (isinstance(config, PooledConfig) or not lacks):
         return mapping[type(config)], True
     if own is None or isinstance(config, PooledConfig):
         raise ModelError("models.no-head", name=base.name, given=head.architecture)
@@ -146,13 +154,18 @@ def _class(config: PreTrainedConfig, head: Head, base: Base) -> tuple[type[PreTr
 
 def _configure(config: PreTrainedConfig, spec: ModelSpec, base: Base) -> None:
     """What the spec changes of the base, and what a later reader must know of it."""
-    config.jishi = {"pooling": base.pooling, "prefix": base.prefix}
+    config.jishi = _said(base)
     if isinstance(config, PooledConfig):
         config.pooling = base.pooling
     if spec.dropout is not None:
         config.update(_rates(config.to_dict(), spec.dropout))
         if isinstance(config, PooledConfig):
             config.backbone = {**config.backbone, **_rates(config.backbone, spec.dropout)}
+
+
+def _said(base: Base) -> dict[str, str]:
+    """What a later reader of the folder must know of the base."""
+    return {"pooling": base.pooling, "prefix": base.prefix, "passage_prefix": base.passage_prefix}
 
 
 def _rates(values: Mapping[str, Any], rate: float) -> dict[str, float]:
@@ -173,7 +186,7 @@ def _wrapped(config: PreTrainedConfig, spec: ModelSpec, base: Base) -> PooledCon
         pooling=base.pooling,
         dropout=next(rate for rate in rates if rate is not None),
     )
-    wrapped.jishi = {"pooling": base.pooling, "prefix": base.prefix}
+    wrapped.jishi = _said(base)
     return wrapped
 
 
@@ -183,4 +196,6 @@ def _set_head(config: PreTrainedConfig, head: Head) -> None:
         config.num_labels = values.pop("num_labels")
     if isinstance(values.get("id2label"), Mapping):
         values["id2label"] = {int(key): value for key, value in values["id2label"].items()}
+    if isinstance(config, PooledConfig):
+        config.transitions = bool(values.pop("transitions", False))
     config.update(values)

@@ -31,6 +31,12 @@ class ModelSpec:
         "保留基座的哪些词片：full 全部；scripts 训练数据所用文字的全部词片；"
         "corpus 仅训练数据用到的词片与单字，模型最小，但新词只能逐字读取。",
     )
+    tokens: str | None = option(
+        None,
+        "Regular expression of one token, for a design trained from scratch on texts that have no words (molecules, DNA); case "
+        "counts, and what lies between two tokens is one too.",
+        "一个词元的正则表达式，供从零训练的结构用于没有词的文本（分子式、DNA）；区分大小写，两个词元之间的内容也算一个词元。",
+    )
     pooling: Literal["cls", "mean", "max"] | None = option(
         None, "How a sentence vector is made; empty takes what the base says.", "句向量的汇聚方式；留空则按基座的说明。"
     )
@@ -38,5 +44,10 @@ class ModelSpec:
         None,
         "Text put before every sentence; empty takes what the base says.",
         "加在每句前的提示；留空则按基座的说明。",
+    )
+    passage_prefix: str | None = option(
+        None,
+        "Text put before a passage that is searched; empty takes what the base says.",
+        "加在被检索段落前的提示；留空则按基座的说明。",
     )
     revision: str | None = option(None, "Commit or tag of a hub model.", "Hub 模型的提交号或标签。")

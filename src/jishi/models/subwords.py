@@ -1,7 +1,8 @@
 """Subwords learnt from the training rows, for designs that write text: nothing is unknown, and texts read back as they were.
 
-Byte-pair encoding (arXiv:1508.07909) over the characters of all languages at once; a character too rare for the vocabulary
-is written as its bytes. Case and punctuation are kept, for they are to be written too.
+Byte-pair encoding (arXiv:1508.07909) over the characters of all languages at once, within words: a Chinese character stands
+alone, for without spaces few rows would merge into phrases that no other row has. A character too rare for the vocabulary is
+written as its bytes. Case and punctuation are kept, for they are to be written too.
 """
 
 import json
@@ -32,10 +33,11 @@ def learn(name: str, rows: Iterable[Row] | None, *, begins: bool = False, max_le
     texts = list(tokenizer.texts(rows or ()))
     if not texts:
         raise ModelError("models.no-rows", name=name)
-    splitter = pre_tokenizers.Sequence(  # marks and digits stand alone; a word carries the space before it
+    splitter = pre_tokenizers.Sequence(  # marks and digits stand alone too; a word carries the space before it
         [
             pre_tokenizers.Split(Regex(r"[\p{P}\p{S}\p{N}]"), "isolated"),
             pre_tokenizers.Metaspace(SPACE, prepend_scheme="first"),
+            pre_tokenizers.Split(Regex(r"\p{Han}"), "isolated"),
         ]
     )
     words = Tokenizer(models.BPE(**_learnt(texts, splitter), byte_fallback=True))

@@ -1,7 +1,7 @@
 """A small tokenizer learnt from the training rows, for text designs that start from nothing."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from jishi.core.contracts import Row
@@ -17,29 +17,38 @@ def texts(rows: Iterable[Row]) -> Iterator[str]:
     for row in rows:
         for column, value in row.items():
             if column != "label":
-                yield from (text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str))
+                for text in value if isinstance(value, list) else [value]:
+                    said = text.get("content") if isinstance(text, Mapping) else text  # a turn of a conversation
+                    yield from (said,) if isinstance(said, str) else ()
 
 
-def train(name: str, rows: Iterable[Row] | None, max_length: int = 512) -> Any:
+def train(name: str, rows: Iterable[Row] | None, pattern: str | None = None, max_length: int = 512) -> Any:
     """A lower-cased WordPiece tokenizer: one token a Chinese character, words or their letters elsewhere.
 
-    The vocabulary is counted, not searched for, so that the same rows always give the same tokens with the same numbers (a
-    resumed run depends on it). Raises ModelError where there are no rows.
+    With a `pattern`, a token is what it matches, as it stands. The vocabulary is counted, not searched for, so that the same
+    rows always give the same tokens with the same numbers (a resumed run depends on it). Raises ModelError where there are no
+    rows, and for a pattern that is none.
     """
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    normalizer = normalizers.BertNormalizer(lowercase=True, handle_chinese_chars=True)
-    splitter = pre_tokenizers.BertPreTokenizer()
+    plain = normalizers.BertNormalizer(lowercase=True, handle_chinese_chars=True)
+    normalizer = normalizers.Sequence([]) if pattern else plain
+    splitter = _splitter(pattern) if pattern else pre_tokenizers.BertPreTokenizer()
     counted = Counter(
         word for text in texts(rows or ()) for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text))
     )
     if not counted:
         raise ModelError("models.no-rows", name=name)
-    vocabulary = {token: number for number, token in enumerate(_vocabulary(counted))}
-    words = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=100))
+    ranked = _vocabulary(counted) if pattern is None else [*SPECIAL, *_commonest(counted)]
+    vocabulary = {token: number for number, token in enumerate(ranked[:VOCABULARY])}
+    if pattern:
+        words = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+        words.decoder = decoders.Fuse()
+    else:
+        words = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=100))
+        words.decoder = decoders.WordPiece()
     words.normalizer, words.pre_tokenizer = normalizer, splitter
-    words.decoder = decoders.WordPiece()
     words.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
@@ -57,6 +66,20 @@ def train(name: str, rows: Iterable[Row] | None, max_length: int = 512) -> Any:
     )
 
 
+def _splitter(pattern: str) -> Any:
+    """Cuts a text into what the pattern matches and what lies between. Raises ModelError."""
+    from tokenizers import Regex, pre_tokenizers
+
+    try:
+        return pre_tokenizers.Split(Regex(pattern), "isolated")
+    except Exception as error:  # the library's own class is Exception itself
+        raise ModelError("models.bad-pattern", given=pattern, reason=str(error)) from None
+
+
+def _commonest(counts: Counter[str]) -> list[str]:
+    return sorted(counts, key=lambda token: (-counts[token], token))
+
+
 def _vocabulary(counted: Counter[str]) -> list[str]:
     """Special tokens, the commonest characters (alone and inside a word), then the commonest words seen twice or more."""
     characters: Counter[str] = Counter()
@@ -67,6 +90,7 @@ def _vocabulary(counted: Counter[str]) -> list[str]:
             inside[f"##{character}"] += count
     found = dict.fromkeys(SPECIAL)
     for counts, limit in ((characters, CHARACTERS), (inside, CHARACTERS), (counted, VOCABULARY)):
-        ranked = sorted(counts, key=lambda token: (-counts[token], token))
-        found |= dict.fromkeys(token for token in ranked[:limit] if counts is not counted or counts[token] > 1)
+        found |= dict.fromkeys(
+            token for token in _commonest(counts)[:limit] if counts is not counted or counts[token] > 1
+        )
     return list(found)[:VOCABULARY]

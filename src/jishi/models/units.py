@@ -9,44 +9,40 @@ from typing import Any
 
 import numpy
 
+from jishi.core import script
 from jishi.core.contracts import Features
-from jishi.core.script import units
-from jishi.models import tokens
+from jishi.models import tokens, windows
 
 _WORD_START = "▁Ġ"  # how SentencePiece and byte-level BPE write the space before a word
 
 
-def encode(processor: Any, text: str, *, max_length: int | None = None) -> Features:
-    """Token features of a text (see `tokens.encode`), and its units.
+def encode(processor: Any, text: str, *, max_length: int | None = None, stride: int | None = None) -> Features:
+    """Token features of a text (see `tokens.encode`), and its units; beyond `max_length` tokens in `windows`.
 
-    "units": (start, end) in characters of every unit that was read; "firsts": the place of its first token (0 is the
-    first token of the row).
+    "units": (start, end) in characters of every unit; "firsts": the place of its first token (0 is the first token of
+    the row). `stride` is the step from one window to the next in tokens; None: three quarters of a window.
     """
     encoded = processor(text, return_offsets_mapping=True, return_special_tokens_mask=True, verbose=False)
     ids, special = encoded["input_ids"], encoded["special_tokens_mask"]
     before = next((index for index, mark in enumerate(special) if not mark), len(special))
     after = sum(special) - before
-    pieces = list(_split(processor, text, ids[before : len(ids) - after], encoded["offset_mapping"][before:]))
-    room = max(tokens.limit(processor, max_length) - before - after, 0)
-    features = tokens.describe(
-        processor, [*ids[:before], *(token for token, _ in pieces[:room]), *ids[len(ids) - after :]]
-    )
+    pieces = list(split(processor, text, ids[before : len(ids) - after], encoded["offset_mapping"][before:]))
+    features = tokens.describe(processor, [*ids[:before], *(token for token, _ in pieces), *ids[len(ids) - after :]])
     firsts: dict[int, int] = {}
-    for index, (_, unit) in enumerate(pieces[:room]):
+    for index, (_, unit) in enumerate(pieces):
         if unit is not None:
             firsts.setdefault(unit, before + index)
-    spans = units(text)
-    features["truncated"] = len(pieces) > room
+    spans = script.units(text)
     features["units"] = [spans[unit] for unit in firsts]
     features["firsts"] = numpy.fromiter(firsts.values(), dtype=numpy.int32)
-    return features
+    return windows.cut(features, before, after, tokens.limit(processor, max_length), stride)
 
 
-def _split(
+def split(
     processor: Any, text: str, ids: Sequence[int], offsets: Sequence[tuple[int, int]]
 ) -> Iterator[tuple[int, int | None]]:
     """(token, the unit it belongs to) for every token, those that straddle units cut at the edges."""
-    spans = units(text)
+    spans = script.units(text)
     unit = 0
     names = processor.convert_ids_to_tokens(ids)
     for token, name, (start, end) in zip(ids, names, offsets, strict=False):

@@ -6,6 +6,7 @@ The windows of a row stand in a batch as rows of their own; `stitch` makes one o
 import itertools
 from collections.abc import Sequence
 
+import numpy
 import torch
 
 from jishi.core.contracts import Batch, Features
@@ -27,13 +28,50 @@ def own(windows: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     return list(zip([windows[0][0], *edges], [*edges, windows[-1][1]], strict=True))
 
 
-def pad(features: Sequence[Features], processor: object) -> Batch:
-    """The windows of all rows as one padded batch, see `tokens.pad`.
+def cut(features: Features, before: int, after: int, limit: int, stride: int | None = None) -> Features:
+    """Features of a text with "windows" and "own" (see `pad`) where it has more than `limit` tokens, else as they are.
 
-    Each row has "windows": features of their own, and "own": for each window the (start, end) of its tokens that count.
+    `before` and `after` are the marks at its ends, which every window has; "length" is then that of all windows.
     """
-    batch = tokens.pad([window for row in features for window in row["windows"]], processor)
-    return {**batch, "own": [row["own"] for row in features]}
+    ids, count = features["input_ids"], features["length"] - before - after
+    room = max(limit - before - after, 1)
+    if count <= room:
+        return features
+    places = spans(count, room, min(stride or max(room - room // 4, 1), room))
+    starts = [before - start for start, _ in places]
+    owned = [(first + start, last + start) for start, (first, last) in zip(starts, own(places), strict=True)]
+    owned[0] = (0, owned[0][1])  # the marks at the ends of the text count once
+    owned[-1] = (owned[-1][0], owned[-1][1] + after)
+    parts = [
+        numpy.concatenate([ids[:before], ids[before + start : before + end], ids[before + count :]])
+        for start, end in places
+    ]
+    return {
+        **features,
+        "windows": [{"input_ids": part, "length": len(part)} for part in parts],
+        "own": owned,
+        "length": sum(map(len, parts)),
+    }
+
+
+def pad(features: Sequence[Features], processor: object) -> Batch:
+    """The windows of all rows as one padded batch, see `tokens.pad`; a row without is one window.
+
+    Rows have "windows": features of their own, and "own": for each window the (start, end) of its tokens that count.
+    """
+    batch = tokens.pad([window for row in features for window in row.get("windows", [row])], processor)
+    return {**batch, "own": [row["own"] if "own" in row else [(0, row["length"])] for row in features]}
+
+
+def spread(values: numpy.ndarray, features: Features, fill: int) -> list[numpy.ndarray]:
+    """Values (N,) of a row's tokens as one array a window, `fill` where another window speaks: what `stitch` undoes."""
+    found, place = [], 0
+    for window, (start, end) in zip(features.get("windows", ()), features.get("own", ()), strict=True):
+        part = numpy.full(window["length"], fill, dtype=values.dtype)
+        part[start:end] = values[place : place + end - start]
+        place += end - start
+        found.append(part)
+    return found or [values]
 
 
 def stitch(outputs: torch.Tensor, parts: Sequence[Sequence[tuple[int, int]]]) -> list[torch.Tensor]:

@@ -31,7 +31,7 @@ def model(predictor: Predictor, limits: Limits) -> dict[str, Any]:
     return {
         "model": name(predictor.path),
         "task": registry.name_of(task),
-        "columns": [_column(column, modality) for column, modality in task.columns.items()],
+        "columns": [_column(name, modality, name in task.required()) for name, modality in task.columns.items()],
         "labels": list(getattr(task, "labels", ())),
         "calibrated": getattr(task, "temperature", 1.0) != 1.0,
         "scores": dict(predictor.record.get("scores", {})),
@@ -50,7 +50,7 @@ def examples(probes: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return [row for turn in zip_longest(*found.values()) for row in turn if row is not None][:EXAMPLES]
 
 
-def _column(column: str, modality: str) -> dict[str, Any]:
+def _column(column: str, modality: str, required: bool) -> dict[str, Any]:
     kind = modality.rstrip("?")
     binary = registry.get(Modality, kind).binary
-    return {"name": column, "modality": kind, "required": kind == modality, "binary": binary}
+    return {"name": column, "modality": kind, "required": required, "binary": binary}

@@ -16,8 +16,9 @@ from jishi.metrics import classification, ordinal, temperature
 from jishi.tasks import _single
 
 METRIC = "quadratic_kappa"
+CLASSES = True  # whether a row is of one class
 label, target, gather, details = _single.label, _single.target, _single.gather, _single.details
-fit, commonest = _single.fit, _single.commonest
+fit, commonest, credit = _single.fit, _single.commonest, _single.credit  # right or not: so confidence is held to it
 
 
 def settle(given: tuple[str, ...], values: Sequence[str]) -> dict[str, Any]:
@@ -73,12 +74,6 @@ def score(task: _single.Labelled, predictions: Sequence[Prediction], values: Seq
     truth, given = _grades(task, predictions, values)
     scores = classification.single_label(values, [prediction["label"] for prediction in predictions])
     return {**ordinal.ordinal(truth, given), "accuracy": scores["accuracy"], "macro_f1": scores["macro_f1"]}
-
-
-def credit(task: _single.Labelled, prediction: Prediction, value: str) -> float:
-    """1 for the right grade, 0 for one at the other end."""
-    truth, given = _grades(task, [prediction], [value])
-    return 1 - abs(truth[0] - given[0]) / (len(task.labels) - 1)
 
 
 def _grades(

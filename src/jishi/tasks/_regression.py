@@ -11,6 +11,7 @@ from jishi.core.errors import DataError, RowError
 from jishi.metrics import regression
 
 METRIC = "pearson"
+CLASSES = False  # whether a row is of one class
 
 
 class Scaled(Protocol):

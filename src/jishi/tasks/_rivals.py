@@ -74,9 +74,11 @@ def texts(rows: Sequence[Row]) -> list[str]:
 
 
 def vectors(inputs: Sequence[str]) -> Any:
-    """tf-idf over characters (1 to 3) where the script has no spaces, else over words and pairs of words."""
+    """tf-idf over characters (1 to 3) where nothing is put between words, else over words and pairs of words."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    if spaceless("".join(inputs[:1000])):
-        return TfidfVectorizer(analyzer="char", ngram_range=(1, 3), sublinear_tf=True)
+    some = inputs[:1000]
+    wordless = sum(len(text.split()) == 1 for text in some) > 0.9 * len(some)  # molecules, DNA: case may count there
+    if wordless or spaceless("".join(some)):
+        return TfidfVectorizer(analyzer="char", ngram_range=(1, 3), sublinear_tf=True, lowercase=not wordless)
     return TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\w+", sublinear_tf=True)

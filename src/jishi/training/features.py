@@ -14,7 +14,8 @@ KEPT_SECONDS = 0.5  # what takes less to encode is not worth a file
 
 
 class Encoded(Sequence[Features]):
-    """The features of rows. `lengths` are their costs in tokens; `truncated` and `unknown` are shares over all rows.
+    """The features of rows. `lengths` are their costs in tokens; `truncated` and `unknown` are shares over all rows, `cut` the
+    number of targets that can't be taught.
 
     Beyond the memory set aside, features come from the file, or are encoded again where there is none.
     """
@@ -23,7 +24,8 @@ class Encoded(Sequence[Features]):
         self._objective, self._rows, self._processor = objective, rows, processor
         self._kept: list[Features | None] = []
         self.lengths: list[int] = []
-        self._size = self._cut = self._unknown = 0.0
+        self._size = self._truncated = self._unknown = 0.0
+        self.cut = 0
         seconds = encoding.seconds(objective, rows, processor)
         place = feature_cache.place(objective, rows, processor) if seconds > KEPT_SECONDS else None
         found = feature_cache.find(place)
@@ -32,14 +34,15 @@ class Encoded(Sequence[Features]):
                 self._take(features)
                 record(features)
         self._stored = (found or feature_cache.find(place)) if None in self._kept else None
-        self.truncated = self._cut / len(self.lengths) if self.lengths else 0.0
+        self.truncated = self._truncated / len(self.lengths) if self.lengths else 0.0
         self.unknown = self._unknown / sum(self.lengths) if self.lengths else 0.0
 
     def _take(self, features: Features) -> None:
         self._size += _size(features)
         self._kept.append(features if self._size < CACHE_BYTES else None)
         self.lengths.append(features["length"])
-        self._cut += bool(features.get("truncated", False))
+        self._truncated += bool(features.get("truncated", False))
+        self.cut += features.get("cut", 0)
         self._unknown += features.get("unknown", 0.0) * features["length"]
 
     def __len__(self) -> int:
@@ -64,6 +67,8 @@ def _size(features: Features) -> float:
     return sum(
         value.nbytes
         if isinstance(value, np.ndarray)
+        else sum(map(_size, value))
+        if value and isinstance(value, list) and isinstance(value[0], dict)  # windows
         else 8 * len(value)
         if isinstance(value, Sequence)
         else sys.getsizeof(value)

@@ -91,7 +91,7 @@ class _Head(nn.Module):
         super().__init__()
         self.linear = linear
 
-    def forward(self, states: torch.Tensor) -> SimpleNamespace:
+    def forward(self, states: torch.Tensor, **_: Any) -> SimpleNamespace:
         return SimpleNamespace(logits=self.linear(states))
 
 
@@ -118,7 +118,7 @@ def _zeros(linear: nn.Linear) -> nn.Linear:
 def _states(
     model: Any, linear: nn.Linear, objective: Objective, processor: Any, features: Sequence[Features], quick: Quick
 ) -> Any:
-    """Batches of what the head reads, {"states": (B, …, D), "labels"}, each computed once."""
+    """Batches of what the head reads, {"states": (B, …, D), "labels"} and the mask of tokens, each computed once."""
     seen: list[torch.Tensor] = []
     hook = linear.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach().float().cpu()))
     training = model.training
@@ -130,7 +130,11 @@ def _states(
             asked = to(batch, model.device)
             with torch.inference_mode(), quick(asked):
                 objective.loss(model, asked)
-            yield {"states": seen.pop().clone(), "labels": batch["labels"]}
+            states = seen.pop().clone()
+            if len(states) != len(batch["labels"]):
+                raise TrainingError("training.head-per-row", rows=len(batch["labels"]), states=len(states))
+            kept = ("labels", "attention_mask") if states.dim() > 2 else ("labels",)
+            yield {"states": states, **{name: batch[name] for name in kept if name in batch}}
     finally:
         hook.remove()
         model.train(training)

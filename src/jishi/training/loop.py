@@ -95,6 +95,8 @@ class Loop:
         sharded = spec.shard and self.ranks.count > 1
         if sharded and spec.fit_head:
             raise TrainingError("training.shard-fit-head")
+        if sharded and objective.joint:
+            raise TrainingError("training.shard-joint")
         # For pictures, channels last is the order in memory that convolutions read fastest; other weights have no such order.
         if not sharded:
             self.model.to(self.device, memory_format=torch.channels_last)
@@ -238,6 +240,7 @@ class Loop:
             "trainable_parameters": sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
             "unknown": self.features.unknown,
             "truncated": self.features.truncated,
+            "cut": self.features.cut,
             "resumed_from": str(resumed) if resumed else None,
             "damaged": [str(path) for path in damaged],
         }

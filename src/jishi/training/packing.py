@@ -103,7 +103,7 @@ def packable(model: nn.Module, objective: Objective, batch: Batch) -> bool:
     """Whether the model's outputs on a padded batch are the same when packed: it is tried, in evaluation mode."""
     config, mask = getattr(_backbone(model), "config", None), batch.get("attention_mask")
     ready = getattr(config, "_attn_implementation", None) == "sdpa" and heads.layers(model)
-    if not ready or mask is None:
+    if not ready or mask is None or getattr(config, "is_encoder_decoder", False):  # its second stack reads both texts
         return False
     training = model.training
     model.eval()

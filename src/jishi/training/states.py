@@ -68,7 +68,9 @@ class States:
         model.eval()
         try:
             with torch.inference_mode():
-                if not states._is_same(model, objective, batch(groups[-1])) or not states._has_room(folder):
+                if not states._is_same(model, objective, batch(groups[-1]), len(groups[-1])) or not states._has_room(
+                    folder
+                ):
                     return None
 
                 def answer(rows: Sequence[int]) -> torch.Tensor:
@@ -128,10 +130,10 @@ class States:
             hook.remove()
         return (seen[0].float().cpu() if isinstance(seen[0], torch.Tensor) else None), loss
 
-    def _is_same(self, model: Any, objective: Objective, batch: Batch) -> bool:
-        """Whether a batch has the same loss when its states are played back: the blocks are a plain stack."""
+    def _is_same(self, model: Any, objective: Objective, batch: Batch, rows: int) -> bool:
+        """Whether a batch has the same loss when its states are played back: the blocks are a plain stack, a text a row."""
         states, loss = self._ask(model, objective, batch)
-        if states is None or states.dim() != 3:
+        if states is None or states.dim() != 3 or len(states) != rows:
             return False
         self.width = states.shape[2]
         with self.playing(states):

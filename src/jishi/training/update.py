@@ -11,7 +11,7 @@ import torch
 from jishi.core.contracts import Batch, Loss, Objective
 from jishi.core.errors import TrainingError
 from jishi.models.inference import to
-from jishi.training import guards, memory, random_state
+from jishi.training import guards, joint, memory, random_state
 from jishi.training.feed import Piece
 from jishi.training.packing import Layout, packed
 from jishi.training.ranks import Ranks
@@ -49,7 +49,10 @@ class Update:
                 value, weight, parts = self._accumulate(pieces)
                 break
             except (RuntimeError, MemoryError) as error:
-                if self.shards or not memory.is_exhausted(error):  # shards: the others wait for this very pass
+                waited_for = self.shards or (
+                    self.objective.joint and self.ranks.count > 1
+                )  # by others, in this very pass
+                if waited_for or not memory.is_exhausted(error):
                     raise
             self.model.zero_grad(set_to_none=True)  # an embedding with used rows is not in the optimizer
             pieces = self._smaller(pieces)
@@ -58,9 +61,14 @@ class Update:
 
     def loss(self, rows: Sequence[int], batch: Batch) -> Loss:
         """The forward pass of some rows, in the precision of the run, with the frozen part played back where it was recorded."""
-        played = self.states.playing(self.states.of(rows)) if self.states else nullcontext()
-        with played, self._autocast():
+        with self.ready(rows):
             return self.objective.loss(self.model, batch)
+
+    @contextmanager
+    def ready(self, rows: Sequence[int]) -> Iterator[None]:
+        """While this holds, a forward pass of some rows is computed as `loss` says."""
+        with self.states.playing(self.states.of(rows)) if self.states else nullcontext(), self._autocast():
+            yield
 
     @contextmanager
     def quick(self, batch: Batch) -> Iterator[Layout | None]:
@@ -73,6 +81,8 @@ class Update:
 
     def _accumulate(self, pieces: Sequence[Piece]) -> tuple[float, float, dict[str, float]]:
         """Add up the gradient of the summed loss; that sum, the number of targets, and the parts to log."""
+        if self.objective.joint and (len(pieces) > 1 or self.ranks.count > 1):
+            return joint.accumulate(self, pieces)
         most = max(self.ranks.gather(len(pieces))) if self.shards else 0
         value = weight = 0.0
         parts: dict[str, float] = {}

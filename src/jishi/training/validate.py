@@ -26,6 +26,8 @@ def validate(
     model.eval()
     total = targets = 0.0
     predictions: list[Prediction] = [{}] * len(features)
+    related = isinstance(objective, Task) and type(objective).relate is not Task.relate
+    kept: list[Any] = [None] * len(features)
     try:
         with torch.inference_mode():
             for group in epoch_batches(features.lengths, batch_size=BATCH_ROWS, batch_tokens=8192, seed=seed, epoch=0):
@@ -39,9 +41,11 @@ def validate(
                 if isinstance(objective, Task) and answers:
                     outputs = [output.float().cpu() for output in loss.outputs]
                     found = objective.decode(outputs, batch_features, processor)
-                    for index, prediction in zip(group, found, strict=True):
-                        predictions[index] = prediction
+                    for index, prediction, output in zip(group, found, outputs, strict=True):
+                        predictions[index], kept[index] = prediction, output if related else None
     finally:
         model.train(training)
+    if isinstance(objective, Task) and answers and related:
+        predictions = objective.relate(predictions, kept, rows)
     scores = {"loss": total / max(targets, 1)}
     return {**scores, **objective.score(predictions, rows)} if isinstance(objective, Task) and answers else scores

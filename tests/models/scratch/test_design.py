@@ -147,6 +147,10 @@ def test_the_encoder_decoder_s_folder_is_one_that_transformers_reads_by_itself(t
     assert torch.equal(found, model(**inputs, labels=targets).logits)
     assert torch.equal(found[0, :2], plain(**inputs, labels=torch.tensor([[9, 5, 5], [9, 5, 5]])).logits[0, :2])
     assert load.base(ModelSpec(str(tmp_path))).max_length == 512
+    assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+    assert (
+        found.std() < 2 and 0.1 < model.get_input_embeddings().weight.std() < 0.15
+    )  # 1/√64: no logit is large, unscaled
 
 
 @pytest.mark.parametrize("name", PICTURES)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from jishi.core.errors import DataError
-from jishi.data.sources import arrow, delimited, image_folder, json_array, jsonl, lines, parquet
+from jishi.data.sources import arrow, delimited, image_folder, json_array, jsonl, lines, nested, parquet
 from jishi.data.sources.limits import Limits, Rows
 
 READERS: Mapping[str, Callable[[Path, Limits], Rows]] = {
@@ -36,4 +36,4 @@ def rows(path: Path, limits: Limits) -> Rows:
         raise DataError("data.unknown-format", path=path, allowed=", ".join(READERS))
     if path.stat().st_size == 0:
         raise DataError("data.empty-file", path=path)
-    return READERS[ending](path, limits)
+    return nested.rows(READERS[ending](path, limits))

@@ -1,13 +1,14 @@
-"""A JSON file: an array of objects, read one object at a time; a file of JSON Lines under this name is read as such."""
+"""A JSON file: an array of objects, or one under "data", read one object at a time; JSON Lines by this name are read as such."""
 
 import codecs
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from jishi.core.errors import DataError, RowError
-from jishi.data.sources import json_value, jsonl
+from jishi.data.sources import json_value, jsonl, nested
 from jishi.data.sources.limits import Limits, Rows
 from jishi.data.sources.stream import codec, opened
 
@@ -19,6 +20,12 @@ def read(path: Path, limits: Limits) -> Rows:
     window = _Window(path, limits)
     first = window.next_character()
     if first == "[":
+        return _objects(window, path, limits)
+    if first == "{" and (head := nested.FILE.match(window.text, window.start)):
+        limits = replace(limits, row_bytes=nested.ARTICLES * limits.row_bytes)
+        window = _Window(path, limits)
+        window.next_character()
+        window.take(len(head.group()))
         return _objects(window, path, limits)
     if first == "{":
         return jsonl.read(path, limits)

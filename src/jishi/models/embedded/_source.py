@@ -23,6 +23,7 @@ class Source:
     sha256: str  # of the inner file, checked before a byte of it is parsed
     convert: Callable[[Path, Path], None]  # (inner file, empty folder): fills the folder
     revision: int = 1  # of the converter: another number, another folder in the cache
+    alone: str = ""  # how it is installed where no extra holds it, since it would bring in what is not needed
 
     @property
     def key(self) -> str:
@@ -49,7 +50,7 @@ def names() -> tuple[str, ...]:
 def folder(name: str) -> Path:
     """The transformers folder of an embedded model, converted on first use.
 
-    Raises MissingExtra where its package is not installed, ModelError where the inner file is not the pinned one.
+    Raises MissingExtra or ModelError where its package is not installed, ModelError where the inner file is not the pinned one.
     """
     sources: tuple[Source, ...] = _module(name).SOURCES
     for source in sources:
@@ -60,6 +61,8 @@ def folder(name: str) -> Path:
         path = source.find()
         if path is not None:
             return kept.folder(f"embedded/{name}-{source.key}", lambda empty, s=source, p=path: _convert(s, p, empty))
+    if sources[0].alone:
+        raise ModelError("models.embedded-alone", name=name, package=sources[0].package, command=sources[0].alone)
     raise MissingExtra(sources[0].package, "embedded")
 
 

@@ -17,11 +17,11 @@ class Design:
     modality: str  # what its processor reads
     pooling: str  # how its states become one vector
     config: Callable[[str, Any], Any]  # (size, processor) → the transformers configuration
-    processor: Callable[
-        [str, Iterable[Row] | None], Any
-    ]  # (design's name, training rows) → tokenizer or image processor
+    # (design's name, training rows, pattern of a token) → tokenizer or image processor
+    processor: Callable[[str, Iterable[Row] | None, str | None], Any]
     learns: bool  # whether the processor is made from the training rows
     max_length: int = 512  # tokens it can read
+    begin: Callable[[Any], None] = lambda _: None  # what is done to the fresh weights of a model
 
 
 @cache
