@@ -50,8 +50,9 @@ def main() -> None:
                     paragraphs.append(made)
                     seen.add(made["context"])
             articles.append({"title": language, "paragraphs": paragraphs})
-        whole = json.dumps({"version": "v2.0", "data": articles}, ensure_ascii=False, indent=1)
-        (HERE / "data" / "questions" / f"{part}.json").write_text(whole + "\n", encoding="utf-8")
+        whole = json.dumps({"version": "v2.0", "data": articles}, ensure_ascii=False)
+        lines = whole.replace('{"context"', '\n{"context"')  # a text a line
+        (HERE / "data" / "questions" / f"{part}.json").write_text(lines + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     import numpy
     import torch
 
-Row = Mapping[
-    str, Any
-]  # one example, canonical: the keys are the task's `columns` and `targets`; "mended" how `parse` put it right
+# One example, canonical: the keys are the task's `columns` and `targets`; "mended" tells how `parse` put it right.
+Row = Mapping[str, Any]
 Features = dict[str, Any]  # one encoded row: lists or arrays; "length" is its cost in tokens (1 where rows are equal),
 # "windows" its parts where a model reads it in several, "cut" how many of its targets can't be taught
 Batch = dict[str, Any]  # collated tensors, keyed as the model's forward names them, targets under "labels"
@@ -109,9 +108,7 @@ class Objective(ABC):
     columns: ClassVar[Mapping[str, str]]  # input column → modality; "text?" marks an optional one
     targets: ClassVar[tuple[tuple[str, ...], ...]] = ((),)
     labelled: ClassVar[bool] = True  # targets are labels, counted and split evenly; a text written or found is none
-    joint: ClassVar[bool] = (
-        False  # rows' losses hang on each other: `loss` is `compare` of what `represent` says of each
-    )
+    joint: ClassVar[bool] = False  # rows' losses hang on each other: `loss` is `compare` of what `represent` says
     windows: ClassVar[bool] = False  # a text longer than the model reads is read in several parts, not cut off
     aliases: ClassVar[tuple[Mapping[str, str], ...]] = ()  # sets of column → the name other data give it
 
