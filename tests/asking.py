@@ -10,6 +10,22 @@ from jishi.serving.access import Access
 from jishi.serving.app import create
 from jishi.serving.limits import Limits
 
+JSON = {"content-type": "application/json"}
+
+
+def run(coroutine):
+    return asyncio.run(coroutine)
+
+
+def refused(response, status, code):
+    """The response is our error shape, whole."""
+    assert response.status_code == status, response.text
+    error = response.json()["error"]
+    assert set(error) == {"code", "kind", "message", "values"}
+    assert error["code"] == code
+    assert error["message"] and "Traceback" not in response.text
+    return error
+
 
 class Held:
     """A predictor whose answers wait until `gate` is open."""

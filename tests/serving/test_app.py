@@ -5,26 +5,12 @@ import threading
 
 import pytest
 
-from asking import Held, ask, asking, labels
+from asking import JSON, Held, ask, asking, labels, refused, run
 from jishi.core.errors import JishiError
 from jishi.serving.access import Access
 from jishi.serving.limits import Limits
 
 KEY = "a-long-enough-key"
-
-
-def run(coroutine):
-    return asyncio.run(coroutine)
-
-
-def refused(response, status, code):
-    """The response is our error shape, whole."""
-    assert response.status_code == status, response.text
-    error = response.json()["error"]
-    assert set(error) == {"code", "kind", "message", "values"}
-    assert error["code"] == code
-    assert error["message"] and "Traceback" not in response.text
-    return error
 
 
 # --- answers ----------------------------------------------------------------------------------------------------------
@@ -99,75 +85,6 @@ def test_a_row_that_breaks_the_model_is_an_internal_error_without_details(predic
 
 
 # --- refusals ---------------------------------------------------------------------------------------------------------
-
-JSON = {"content-type": "application/json"}
-
-
-@pytest.mark.parametrize(
-    ("content", "headers", "status", "code"),
-    [
-        (b'{"inputs": ["a"}', JSON, 422, "serving.bad-json"),
-        (b"", JSON, 422, "serving.bad-json"),
-        (b"\xff\xfe", JSON, 422, "serving.bad-json"),
-        (b'{"inputs": NaN}', JSON, 422, "serving.bad-json"),
-        (b'{"inputs": "a", "inputs": "b"}', JSON, 422, "serving.bad-json"),
-        (b'{"\\ud800": "a"}', JSON, 422, "serving.bad-json"),
-        (b"[" * 100_000, JSON, 422, "serving.bad-json"),
-        (b'["a"]', JSON, 422, "serving.body-shape"),
-        (b"{}", JSON, 422, "serving.no-inputs"),
-        (b'{"inputs": []}', JSON, 422, "serving.no-inputs"),
-        (b'{"inputs": "a", "parameters": {}}', JSON, 422, "serving.unknown-field"),
-        (b'{"inputs": [["a"]]}', JSON, 422, "serving.bad-input"),
-        (b'{"inputs": [true]}', JSON, 422, "serving.bad-input"),
-        (b'{"inputs": [{"text": {"a": 1}}]}', JSON, 422, "serving.bad-input"),
-        (b'{"inputs": ""}', JSON, 422, "modalities.no-text"),
-        (b'{"inputs": "a\\u0000b"}', JSON, 422, "modalities.text-control"),
-        (b'{"inputs": "\\ud800"}', JSON, 422, "modalities.text-control"),
-        (b'{"inputs": {"words": "a"}}', JSON, 422, "predictor.unknown-column"),
-        (b'{"inputs": "a"}', {"content-type": "text/plain"}, 415, "serving.body-type"),
-        (b'{"inputs": "a"}', {}, 415, "serving.body-type"),
-        (b'{"inputs": "' + b"a" * 101 + b'"}', JSON, 413, "serving.text-too-long"),
-        (b'{"inputs": ["a", "a", "a", "a", "a"]}', JSON, 413, "serving.too-many-items"),
-        (b'{"inputs": "' + b"a" * 200_000 + b'"}', JSON, 413, "serving.body-too-large"),
-    ],
-)
-def test_a_bad_body_is_refused_in_one_sentence(predictor, content, headers, status, code):
-    async def scene():
-        async with asking(predictor, Limits(max_items=4, max_characters=100, max_body_bytes=150_000)) as client:
-            return await client.post("/api/v1/predict", content=content, headers=headers)
-
-    refused(run(scene()), status, code)
-
-
-def test_a_body_without_a_length_is_cut_at_the_limit_while_it_streams(predictor):
-    sent = 0
-
-    async def stream():
-        nonlocal sent
-        for _ in range(1000):
-            sent += 1000
-            yield b"a" * 1000
-
-    async def scene():
-        async with asking(predictor, Limits(max_body_bytes=5000)) as client:
-            return await client.post("/api/v1/predict", content=stream(), headers=JSON)
-
-    error = refused(run(scene()), 413, "serving.body-too-large")
-    assert error["values"] == {"allowed": 5000}
-    assert sent <= 7000
-
-
-def test_a_body_that_drips_is_given_up(predictor):
-    async def stream():
-        while True:
-            yield b" "
-            await asyncio.sleep(0.02)
-
-    async def scene():
-        async with asking(predictor, Limits(timeout_s=0.2)) as client:
-            return await client.post("/api/v1/predict", content=stream(), headers=JSON)
-
-    refused(run(scene()), 408, "serving.body-slow")
 
 
 def test_an_answer_that_takes_too_long_is_given_up(predictor):

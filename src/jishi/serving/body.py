@@ -81,20 +81,36 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _check(row: Any, where: str) -> None:
-    """A row is a string, or an object whose values are plain; pictures (base64) are bounded by the body."""
-    values: Mapping[str, Any] = row if isinstance(row, dict) else {"": row}
-    for name, value in values.items():
-        place = f"{where}.{name[:80]}" if name else where
-        plain = isinstance(value, str | int | float) and not isinstance(value, bool)
-        if not plain and not (value is None and name):
-            raise UsageError("serving.bad-input", where=place, given=_kind(value))
+    """A row is a string, or an object whose values are plain, or lists: of choices, of passages, of turns as objects."""
+    if not isinstance(row, dict):
+        _plain(row, where)
+        return
+    for name, value in row.items():
+        place = f"{where}.{name[:80]}"
+        for number, part in enumerate(value if isinstance(value, list) else ()):
+            for inner in part.values() if isinstance(part, dict) else [part]:
+                _plain(inner, f"{place}[{number}]")
+        if value is not None and not isinstance(value, list):
+            _plain(value, place)
+
+
+def _plain(value: Any, where: str) -> None:
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
+        raise UsageError("serving.bad-input", where=where, given=_kind(value))
 
 
 def too_long(row: Mapping[str, Any], limits: Limits) -> None:
-    """Raises LimitError for a text (not a picture's bytes) beyond the limit."""
+    """Raises LimitError for a text, or a list's texts together, beyond the limit; a picture's bytes the body bounds."""
     for name, value in row.items():
-        if isinstance(value, str) and len(value) > limits.max_characters:
-            raise LimitError("serving.text-too-long", column=name, given=len(value), allowed=limits.max_characters)
+        if (given := _characters(value)) > limits.max_characters:
+            raise LimitError("serving.text-too-long", column=name, given=given, allowed=limits.max_characters)
+
+
+def _characters(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value)
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return sum(map(_characters, parts))
 
 
 def _kind(value: Any) -> str:

@@ -18,6 +18,7 @@ class PredictRequest(BaseModel):
                 {"inputs": ["Works well.", "Broke after a day."]},
                 {"inputs": [{"text": "A dog runs.", "text_pair": "An animal moves."}]},
                 {"inputs": [{"image": "iVBORw0KGgo…"}]},
+                {"inputs": {"prompt": [{"role": "user", "content": "1 + 1?"}]}},
             ]
         },
     )
