@@ -25,6 +25,10 @@ from cases.case import Case
 
 ROOT = Path(__file__).parent.parent
 CASES, RESULTS = Path(__file__).parent / "cases", Path(__file__).parent / "results"
+CHOICES = {
+    "en": "task | data | what to use | metric | it reaches | untuned | plain baseline",
+    "zh": "任务 | 数据 | 用什么 | 指标 | 达到 | 未训练 | 朴素基线",
+}
 HEADERS = {
     "en": "case | metric | this model | untuned | plain baseline | trained parameters | training, s | peak memory | ECE | seeds",
     "zh": "任务 | 指标 | 本模型 | 未训练 | 朴素基线 | 训练参数量 | 训练秒数 | 峰值内存 | ECE | 种子数",
@@ -47,7 +51,8 @@ def main() -> None:
             file = ROOT / "docs" / language / "quality.md"
             head, _, rest = file.read_text(encoding="utf-8").partition("<!-- table -->\n")
             tail = rest.partition("<!-- end -->")[2]
-            whole = tables({name: cases(name) for name in tasks()}, language)
+            every = {name: cases(name) for name in tasks()}
+            whole = f"{choices(every, language)}\n\n{tables(every, language)}"
             file.write_text(f"{head}<!-- table -->\n{whole}\n<!-- end -->{tail}", encoding="utf-8")
 
 
@@ -134,6 +139,20 @@ def machine() -> str:
     return ", ".join([model, *(name for name in ("amx_bf16", "avx512_bf16") if name in flags)][:2])
 
 
+def choices(found: dict[str, list[Case]], language: str) -> str:
+    """Markdown: for every task and set what did best on it."""
+    lines = [f"| {CHOICES[language]} |\n|---|---|---|---|---:|---:|---:|"]
+    for name, chosen in found.items():
+        kept = results(name)
+        for data in dict.fromkeys(case.data for case in chosen if case.name in kept):
+            rivals = [case for case in chosen if case.data == data and case.name in kept]
+            best = max(rivals, key=lambda case: mean(list(kept[case.name].values())))
+            model = best.settings["model"]
+            use = f"{model if isinstance(model, str) else model['name']}:{best.name.removeprefix(data)}"
+            lines.append(" | ".join([f"| {title(name)}", data, use, *figures(list(kept[best.name].values()))]) + " |")
+    return "\n".join(lines)
+
+
 def tables(found: dict[str, list[Case]], language: str) -> str:
     """Markdown: a heading and a table for every task that has results."""
     parts = []
@@ -141,29 +160,41 @@ def tables(found: dict[str, list[Case]], language: str) -> str:
         kept = results(name)
         lines = [line(case, list(kept[case.name].values())) for case in chosen if case.name in kept]
         if lines:
-            title = name.split("/")[-1].replace("_", "-")
             head = f"| {HEADERS[language]} |\n|---|---|" + "---:|" * 8
             runs = [run for case in chosen for run in kept.get(case.name, {}).values()]
             stamp = "; ".join(sorted({run["machine"] for run in runs})) + f" · {max(run['date'] for run in runs)}"
-            parts.append("\n".join([f"### {title}\n", head, *lines, f"\n{stamp}\n"]))
+            parts.append("\n".join([f"### {title(name)}\n", head, *lines, f"\n{stamp}\n"]))
     return "\n".join(parts)
 
 
+def title(name: str) -> str:
+    return name.split("/")[-1].replace("_", "-")
+
+
 def line(case: Case, runs: list[dict[str, Any]]) -> str:
-    metric, rival = runs[0]["metric"], runs[0]["baseline"]
     resources = [run["resources"] for run in runs]
     errors = [run["ece"] for run in runs if run["ece"] is not None]
     cells = [
-        case.name, metric, spread([run["scores"][metric] for run in runs]),
-        spread([run["rivals"]["untuned"][metric] for run in runs]),
-        f"{spread([run['rivals'][rival][metric] for run in runs])} ({rival})",
+        case.name,
+        *figures(runs),
         f"{resources[0]['trainable_parameters']:,} of {resources[0]['parameters']:,}",
         f"{statistics.median(entry['training_seconds'] for entry in resources):.0f}",
         f"{max(entry['peak_memory'] for entry in resources) / 2**30:.2f} GiB",
         f"{statistics.mean(errors):.3f}" if errors else "–",
         str(len(runs)),
-    ]  # fmt: skip
+    ]
     return f"| {' | '.join(cells)} |"
+
+
+def figures(runs: list[dict[str, Any]]) -> list[str]:
+    """The metric, what the model reaches, the untuned model, and the plain baseline with its name."""
+    metric, rival = runs[0]["metric"], runs[0]["baseline"]
+    untuned, plain = (spread([run["rivals"][name][metric] for run in runs]) for name in ("untuned", rival))
+    return [metric, spread([run["scores"][metric] for run in runs]), untuned, f"{plain} ({rival})"]
+
+
+def mean(runs: list[dict[str, Any]]) -> float:
+    return statistics.mean(run["scores"][run["metric"]] for run in runs)
 
 
 def spread(found: list[float]) -> str:

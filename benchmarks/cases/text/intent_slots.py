@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cases.case import LAST_ONLY, PROBE, Case
+from cases.case import LAST_ONLY, Case
 
 PARTS = ("train", "dev", "test")
 LEAST, OTHER = 10, "其他"
@@ -63,5 +63,4 @@ def turns_of_users(name: str, adapt: str, **train: Any) -> Case:
 
 CASES = [
     turns_of_users("1500 turns full", "full", epochs=3, learning_rate=1e-4, fit_head="before"),
-    turns_of_users("1500 turns frozen", "frozen", **PROBE),
 ]
