@@ -2,7 +2,15 @@
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
 END, PAD, WORDS = 1, 0, 16
 
@@ -15,6 +23,16 @@ def decoder(words: int = WORDS, seed: int = 0, positions: int = 64) -> LlamaForC
         eos_token_id=END,
     )  # fmt: skip
     return LlamaForCausalLM(config).eval()
+
+
+def positioned(seed: int = 3) -> GPT2LMHeadModel:
+    """A decoder that has learnt a vector for each position: a row that is told another says something else."""
+    torch.manual_seed(seed)
+    config = GPT2Config(
+        vocab_size=WORDS, n_embd=32, n_layer=2, n_head=4, n_positions=64, initializer_range=0.4, pad_token_id=PAD,
+        bos_token_id=None, eos_token_id=END,
+    )  # fmt: skip
+    return GPT2LMHeadModel(config).eval()
 
 
 def encoder_decoder(words: int = WORDS, seed: int = 2) -> T5ForConditionalGeneration:

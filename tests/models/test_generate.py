@@ -7,14 +7,18 @@ import pytest
 import torch
 
 import writers
-from jishi.models import steps
+from jishi.models import beams, steps
 from jishi.models.decoding import Decoding
 from jishi.models.ends import Ends, Pieces
 from jishi.models.generate import generate, stream
 
 PROCESSOR = writers.bytewise()
 ENDS = Ends(PROCESSOR, frozenset([writers.END]))
-MODELS = {"decoder": writers.decoder(), "encoder-decoder": writers.encoder_decoder()}
+MODELS = {
+    "decoder": writers.decoder(),
+    "learnt positions": writers.positioned(),
+    "encoder-decoder": writers.encoder_decoder(),
+}
 METHODS = {
     "greedy": Decoding(max_new_tokens=20),
     "penalties": Decoding(max_new_tokens=20, repetition_penalty=1.7, no_repeat_ngram=2),
@@ -62,6 +66,11 @@ def test_beams_without_length_penalty_are_those_of_transformers(kind: str, seed:
     decoding = Decoding("beam", max_new_tokens=12, beams=3, length_penalty=0.0)
     found = tokens(generate(MODELS[kind], batch, decoding, ENDS))
     assert found == theirs(MODELS[kind], batch, max_new_tokens=12, num_beams=3, length_penalty=0.0)
+
+
+def test_the_length_penalty_is_gnmt_s() -> None:
+    """By hand: −4 over ((5 + 3) / 6)²."""
+    assert beams.Text((2, 3, 1), (-1.0, -1.0, -2.0), -4.0).score(2.0) == pytest.approx(-2.25)
 
 
 @pytest.mark.parametrize("power", [0.0, 0.6, 2.0])

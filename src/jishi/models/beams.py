@@ -88,17 +88,14 @@ def _extend(row: Row, scores: torch.Tensor, chances: torch.Tensor, decoding: Dec
     found: list[Text] = []
     parents: list[int] = []
     last = best.values[0].item()
-    for rank, (total, place) in enumerate(zip(best.values.tolist(), best.indices.tolist(), strict=True)):
+    for total, place in zip(best.values.tolist(), best.indices.tolist(), strict=True):
         if len(found) == width or total == choice.NEVER:
             break
         last = total
         parent, token = divmod(place, words)
         old = row.open[parent]
         text = Text((*old.tokens, token), (*old.chances, chances[parent, token].item()), total)
-        if ends.reached(text.tokens):
-            if rank < width:
-                row.complete(text, decoding.length_penalty)
-        elif len(text.tokens) == row.limit:
+        if ends.reached(text.tokens) or len(text.tokens) == row.limit:
             row.complete(text, decoding.length_penalty)
         else:
             found.append(text)
