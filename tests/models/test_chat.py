@@ -12,6 +12,7 @@ CHATML = (
     "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
+GUARDED = "{% if not add_generation_prompt is defined %}{% set add_generation_prompt = false %}{% endif %}" + CHATML
 SMOLLM2 = (
     "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\n"
     "You are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n' }}{% endif %}"
@@ -43,7 +44,7 @@ def text(form: Chat, turns: list) -> str:
 
 
 @pytest.mark.parametrize("system", [True, False])
-@pytest.mark.parametrize("template", [CHATML, SMOLLM2, LLAMA3])
+@pytest.mark.parametrize("template", [CHATML, GUARDED, SMOLLM2, LLAMA3])
 def test_a_template_recognised_by_its_text_is_written_as_transformers_writes_it(template: str, system: bool) -> None:
     turns = TURNS if system else TURNS[1:]
     form = Chat().settled(chat.recognise(template))

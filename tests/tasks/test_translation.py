@@ -7,12 +7,21 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import MarianConfig, MarianMTModel, T5Config, T5ForConditionalGeneration
+from transformers import (
+    M2M100Config,
+    M2M100ForConditionalGeneration,
+    MarianConfig,
+    MarianMTModel,
+    MBartConfig,
+    MBartForConditionalGeneration,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
 import jishi
 from eight import PARALLEL
 from jishi.core.contracts import Base
-from jishi.core.errors import RowError, UsageError
+from jishi.core.errors import ModelError, RowError, UsageError
 from jishi.data.prepare import prepare
 from jishi.data.spec import DataSpec
 from jishi.models import load, subwords
@@ -171,19 +180,19 @@ def folder(path: Path, kind: str, processor):
             decoder_start_token_id=pad,
         )  # fmt: skip
         built = T5ForConditionalGeneration(config)
-    else:
-        config = MarianConfig(
+    else:  # the one begins with padding, the other, which shifts no labels by itself, with the end
+        config = (MarianConfig if kind == "marian" else M2M100Config)(
             vocab_size=words, d_model=32, encoder_layers=2, decoder_layers=2, encoder_attention_heads=2,
             decoder_attention_heads=2, encoder_ffn_dim=64, decoder_ffn_dim=64, max_position_embeddings=64, pad_token_id=pad,
-            eos_token_id=end, decoder_start_token_id=pad, forced_eos_token_id=None, init_std=0.2,
+            eos_token_id=end, decoder_start_token_id=pad if kind == "marian" else end, forced_eos_token_id=None, init_std=0.2,
         )  # fmt: skip
-        built = MarianMTModel(config)
+        built = (MarianMTModel if kind == "marian" else M2M100ForConditionalGeneration)(config)
     built.save_pretrained(path)
     processor.save_pretrained(path)
     return built.eval()
 
 
-@pytest.mark.parametrize("kind", ["t5", "marian"])
+@pytest.mark.parametrize("kind", ["t5", "marian", "m2m100"])
 def test_a_folder_of_transformers_writes_as_its_own_generate_does(kind: str, processor, tmp_path: Path) -> None:
     theirs = folder(tmp_path, kind, processor)
     spec = ModelSpec(str(tmp_path))
@@ -196,7 +205,17 @@ def test_a_folder_of_transformers_writes_as_its_own_generate_does(kind: str, pro
         ids = torch.tensor(feature["input_ids"], dtype=torch.long)[None]
         expected = theirs.generate(ids, max_new_tokens=10, do_sample=False, num_beams=1)[0, 1:].tolist()
         assert row == expected[: len(row)] and (len(row) == 10 or row[-1] == words.eos_token_id)
-    ours.train()
-    loss = task.loss(ours, task.collate([task.encode(row, words) for row in ROWS], words))
-    loss.value.backward()
-    assert math.isfinite(loss.value.item())
+    batch = task.collate([task.encode(row, words) for row in ROWS], words)
+    with torch.no_grad():
+        expected = theirs(**{name: batch[name] for name in ("input_ids", "attention_mask", "labels")}).loss.item()
+    assert task.loss(ours, batch).value.item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_model_that_says_no_start_is_refused_in_a_sentence(processor) -> None:
+    config = MBartConfig(
+        vocab_size=len(processor), d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+        decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16,
+    )  # fmt: skip
+    task, net = Translation().initialize(ROWS, BASE), MBartForConditionalGeneration(config)
+    with pytest.raises(ModelError, match="decoder_start_token_id"):
+        task.loss(net, task.collate([task.encode(row, processor) for row in ROWS], processor))

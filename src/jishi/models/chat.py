@@ -179,6 +179,8 @@ KNOWN: Mapping[str, Chat] = {form.name: form for form in FORMS}
 TEMPLATES: Mapping[str, str] = {  # SHA-256 of a template without its spaces → the form it writes
     "5a113d44c08716a1e2009f76fda3e8351f858f8b83cbd9b11605351fea28fd4b": "chatml",
     "711863d9666538c88973a75fca644755eebef7fd211d93c1d088f0836d36ae35": "chatml",
+    "1751cf9b9de9604008ca174932dc8079f0d2aa4455487225f3ac02c0d8d04cab": "chatml",
+    "261e2b7e475f6b1eb9f8a77374ec1af3fa07abf509f61db950a35978860bd18e": "chatml",
     "185d3850ee57cda6787928ba675d86cba78d9a2311db6760c962edc69412580c": "smollm2",
     "b85639e34583e4599bb8912c5855e3be3643d9c886812e5db075bfa1056aeaad": "smollm2",
     "84c5e3b41276fd5188183acf1474b6cd9e2623b82403e696f468f8235f7270cf": "llama-3",

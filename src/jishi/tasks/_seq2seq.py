@@ -8,7 +8,7 @@ import torch
 
 from jishi.core import registry
 from jishi.core.contracts import Base, Batch, Features, Loss, Modality, Prediction, Row
-from jishi.core.errors import RowError
+from jishi.core.errors import ModelError, RowError
 from jishi.models import tokens
 from jishi.models.cross_entropy import cross_entropy
 from jishi.models.decoding import Decoding
@@ -100,13 +100,25 @@ def loss(task: Writer, model: Any, batch: Batch) -> Loss:
     inputs = {
         "input_ids": batch["input_ids"],
         "attention_mask": batch["attention_mask"],
-        "decoder_input_ids": model.prepare_decoder_input_ids_from_labels(labels=labels),
+        "decoder_input_ids": _shifted(model.config, labels),
         "use_cache": False,  # keys and values are for generation
     }
     smoothing = task.label_smoothing if model.training else 0.0
     total, outputs = cross_entropy(model, inputs, places, labels[places], smoothing)
     count = int(places.sum())
     return Loss(total / max(count, 1), outputs, {"predicted": float(count)}, count)
+
+
+def _shifted(config: Any, labels: torch.Tensor) -> torch.Tensor:
+    """What the decoder reads before each target, (B, U): the token that it is begun with in `Steps`, then the targets.
+
+    Raises ModelError where the model says no such token.
+    """
+    if config.decoder_start_token_id is None:
+        raise ModelError("models.no-start", name=config.name_or_path or config.model_type)
+    start = torch.full_like(labels[:, :1], config.decoder_start_token_id)
+    before = torch.cat([start, labels[:, :-1]], 1)
+    return before.masked_fill(before == tokens.IGNORED, config.pad_token_id)
 
 
 def forward(task: Writer, model: Any, batch: Batch) -> list[torch.Tensor]:
