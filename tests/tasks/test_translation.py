@@ -125,7 +125,7 @@ def test_eight_pairs_are_learnt_by_heart_and_written_down(tmp_path: Path) -> Non
         data={"train": str(tmp_path / "train.jsonl"), "test": str(tmp_path / "train.jsonl"), "split": [1, 0, 0]},
         task={"name": "translation", "decoding": {"method": "beam", "max_new_tokens": 40, "beams": 2}},
         model={"name": "transformer-encoder-decoder", "size": "nano", "dropout": 0.0},
-        train={"epochs": 150, "batch_size": 8, "learning_rate": 3e-3, "scheduler": "constant", "precision": "fp32"},
+        train={"epochs": 150, "batch_size": 8, "learning_rate": 1e-3, "scheduler": "constant", "precision": "fp32"},
         evaluate={"name": "task-score", "samples": 20},
         out=str(tmp_path / "run"),
     )

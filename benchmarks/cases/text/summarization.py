@@ -12,7 +12,7 @@ def summaries(data: str, document: str, summary: str, epochs: int, tokens: int) 
             "max_length": 384,
             "decoding": {"method": "beam", "beams": 3, "max_new_tokens": tokens, "no_repeat_ngram": 3},
         },
-        "train": {"epochs": epochs, "batch_size": 8, "learning_rate": 2e-3, "validate_every": LAST_ONLY},
+        "train": {"epochs": epochs, "batch_size": 8, "learning_rate": 1e-3, "validate_every": LAST_ONLY},
         "data": {"columns": {"document": document, "summary": summary}, "validation_rows": 50, "test_rows": 300},
     }
     return Case(data, data, settings, seeds=1)

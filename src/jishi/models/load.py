@@ -145,9 +145,10 @@ def _class(config: PreTrainedConfig, head: Head, base: Base) -> tuple[type[PreTr
     own = HEADS.get(head.architecture)
     pools_otherwise = base.pooling != "cls" and own is not None and own.pools
     lacks = pools_otherwise or head.config.get("transitions")
-    if type(config) in mapping and (isinstance(config, PooledConfig) or not lacks):
+    bare_pair = config.is_encoder_decoder and not head.architecture  # it would want to be told what to write
+    if type(config) in mapping and (isinstance(config, PooledConfig) or not lacks) and not bare_pair:
         return mapping[type(config)], True
-    if own is None or isinstance(config, PooledConfig):
+    if own is None or isinstance(config, PooledConfig) or config.is_encoder_decoder:
         raise ModelError("models.no-head", name=base.name, given=head.architecture)
     return own, False
 

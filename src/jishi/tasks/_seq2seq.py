@@ -1,6 +1,7 @@
 """A text is read and another written: what translation and summarization have in common."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy
@@ -61,7 +62,8 @@ def settled(task: Writer, base: Base) -> dict[str, Any]:
     """What the base says, where the task does not. Raises UsageError for decoding options that do not fit."""
     task.decoding.check()
     limit = min(task.max_length or base.max_length, base.max_length)
-    return {"max_length": limit, "prefix": base.prefix if task.prefix is None else task.prefix}
+    decoding = replace(task.decoding, max_new_tokens=min(task.decoding.max_new_tokens, base.max_length))
+    return {"max_length": limit, "prefix": base.prefix if task.prefix is None else task.prefix, "decoding": decoding}
 
 
 def encode(task: Writer, source: str, written: str | None, processor: Any) -> Features:

@@ -11,7 +11,9 @@ from jishi.models import load
 from jishi.models.scratch import _design
 from jishi.models.spec import ModelSpec
 
-TEXT = [name for name in _design.names() if _design.get(name).learns]
+LEARNT = [name for name in _design.names() if _design.get(name).learns]
+PAIR = "transformer-encoder-decoder"  # reads only to write
+TEXT = [name for name in LEARNT if name != PAIR]
 PICTURES = [name for name in _design.names() if not _design.get(name).learns]
 ROWS = [{"text": "今天的天气真好 the weather is lovely", "text_pair": "质量很差 bad quality"}] * 2
 SENTENCES = ["今天的天气真好，the weather", "bad"]
@@ -25,8 +27,7 @@ def build(spec: ModelSpec, head: Head):
 
 
 def test_both_kinds_are_found() -> None:
-    written = {"transformer-decoder", "transformer-encoder-decoder"}
-    assert {"text-cnn", "bilstm", "transformer-encoder", *written} <= set(TEXT)
+    assert {"text-cnn", "bilstm", "transformer-encoder", "transformer-decoder"} <= set(TEXT) and PAIR in LEARNT
     assert "resnet" in PICTURES
 
 
@@ -74,9 +75,15 @@ def test_every_weight_gets_a_gradient(name: str) -> None:
     assert [key for key, weight in model.named_parameters() if weight.grad is None] == []
 
 
+@pytest.mark.parametrize("architecture", ["ForSequenceClassification", "ForTokenClassification", ""])
+def test_a_design_that_writes_is_given_no_other_head(architecture: str) -> None:
+    with pytest.raises(ModelError, match="e5-small"):
+        build(ModelSpec(PAIR, size="nano"), Head(architecture))
+
+
 @pytest.mark.parametrize("name", _design.names())
 def test_sizes_grow(name: str) -> None:
-    head = CLASSES if name in TEXT else Head("ForImageClassification", {"num_labels": 3})
+    head = CLASSES if name in TEXT else Head("ForSeq2SeqLM" if name == PAIR else "ForImageClassification")
     counts = []
     for size in ("nano", "tiny", "mini", "small"):
         model, _ = build(ModelSpec(name, size=size), head)

@@ -1,10 +1,13 @@
-"""A small Transformer that reads a text and writes another (T5, arXiv:1910.10683; gated, arXiv:2002.05202): transformers' own."""
+"""A small Transformer that reads a text and writes another (arXiv:1706.03762), transformers' Marian.
+
+Norms after each part and positions as sines: with little text it learnt more in the same steps than T5's way or norms before.
+"""
 
 from collections.abc import Iterable
 from typing import Any
 
 import torch
-from transformers import T5Config
+from transformers import MarianConfig
 
 from jishi.core.contracts import Row
 from jishi.core.errors import ModelError
@@ -14,19 +17,23 @@ from jishi.models.scratch._design import Design
 SIZES = {"nano": (64, 2, 2), "tiny": (128, 2, 2), "mini": (256, 3, 4), "small": (512, 4, 8)}  # D, layers a side, heads
 
 
-def _config(size: str, processor: Any) -> T5Config:
+def _config(size: str, processor: Any) -> MarianConfig:
     width, layers, heads = SIZES[size]
-    return T5Config(
+    return MarianConfig(
         vocab_size=len(processor),
+        max_position_embeddings=DESIGN.max_length,
         d_model=width,
-        d_kv=width // heads,
-        d_ff=8 * width // 3 // 8 * 8,  # three matrices as large as the two of 4 · D
-        num_layers=layers,
-        num_heads=heads,
-        feed_forward_proj="gated-gelu",
-        tie_word_embeddings=False,  # transformers ties them all the same, and leaves the logits unscaled
+        encoder_layers=layers,
+        decoder_layers=layers,
+        encoder_attention_heads=heads,
+        decoder_attention_heads=heads,
+        encoder_ffn_dim=4 * width,
+        decoder_ffn_dim=4 * width,
+        activation_function="relu",
+        scale_embedding=True,
         pad_token_id=processor.pad_token_id,
         eos_token_id=processor.eos_token_id,
+        forced_eos_token_id=None,
         decoder_start_token_id=processor.pad_token_id,
     )
 
@@ -38,9 +45,10 @@ def _processor(name: str, rows: Iterable[Row] | None, pattern: str | None = None
 
 
 def _begin(model: Any) -> None:
-    """Embeddings short enough to be the output layer as they are: with T5's, of length √D, AdamW takes three times the steps."""
+    """Embeddings of length 1: as the output layer, which they are too, they say nothing loudly."""
     with torch.no_grad():
-        model.get_input_embeddings().weight.mul_(model.config.d_model**-0.5)
+        table = model.get_input_embeddings()
+        table.weight.normal_(0, table.embedding_dim**-0.5)
 
 
 DESIGN = Design("text", "cls", _config, _processor, learns=True, begin=_begin)
