@@ -90,7 +90,7 @@ class Predictor:
         """The predictions of held-out rows, to be scored: with what only all of them together tell.
 
         Where a task writes its answers, each also says how well the model foresaw the reference: "nats", the negative
-        log-probability of its "targets" together.
+        log-probability of its "targets" together; and, of a pair, whether it was "preferred" to the rejected one (1, 0).
         """
         if self.task.generates:
             return ({**one, **self._foreseen(row)} for one, row in zip(self.stream(rows), rows, strict=True))
@@ -203,7 +203,8 @@ class Predictor:
                 return {}
             loss = self.task.loss(self.model, batch)
         targets = loss.weight(1)
-        return {"nats": float(loss.value) * targets, "targets": float(targets)}
+        preferred = {name: loss.parts[name] for name in ("preferred",) if name in loss.parts}
+        return {"nats": float(loss.value) * targets, "targets": float(targets), **preferred}
 
     def _decode(self, outputs: Sequence[torch.Tensor], features: Sequence[Features]) -> list[Prediction]:
         if not features:

@@ -11,6 +11,7 @@ from jishi.core.contracts import Base
 from jishi.core.errors import DataError, ModelError, UsageError
 from jishi.models.chat import Chat
 from jishi.models.decoding import Decoding
+from jishi.predictor import Predictor
 from jishi.tasks.text_generation import TextGeneration
 from jishi.training.loop import Loop
 from jishi.training.spec import TrainSpec
@@ -103,3 +104,17 @@ def test_rows_without_a_rejected_answer_and_a_beta_of_nothing_are_refused() -> N
     with pytest.raises(UsageError, match="beta"):
         task("dpo", beta=0.0)
     assert "rejected_ids" not in task("none").encode(ROWS[0], PROCESSOR)
+
+
+def test_held_out_pairs_tell_how_often_the_chosen_answer_is_likelier_by_the_token() -> None:
+    """By plain forwards; in the third pair, the first one turned round, the longer answer is the likelier by the token only."""
+    turned = {**ROWS[0], "answer": ROWS[0]["rejected"], "rejected": ROWS[0]["answer"]}
+    rows, model = [*ROWS, turned], writers.decoder(words=258, seed=1)
+    given = task("dpo", rows)
+    sums = [[chance(model, row["prompt"][0]["content"], row[name]) for name in ("answer", "rejected")] for row in rows]
+    sizes = [[len(row[name].encode()) + 1 for name in ("answer", "rejected")] for row in rows]
+    expected = [float(a / m > b / n) for (a, b), (m, n) in zip(sums, sizes, strict=True)]
+    assert expected[2] == 1 and sums[2][0] < sums[2][1]
+    found = list(Predictor(model, given, PROCESSOR, {}).examine(rows))
+    assert [one["preferred"] for one in found] == expected
+    assert given.score(found, rows)["preferred"] == pytest.approx(sum(expected) / 3)

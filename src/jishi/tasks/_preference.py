@@ -39,6 +39,14 @@ def applies(model: Any) -> bool:
     return False
 
 
+@torch.no_grad()
+def likelier(model: Any, batch: Batch) -> float:
+    """The share of pairs whose chosen answer is likelier, token for token (arXiv:2405.14734), than the rejected one."""
+    answers = (batch["labels"][:, 1:] != tokens.IGNORED).sum(1).clamp(min=1)
+    chosen, rejected = (chances(model, batch) / answers).chunk(2)
+    return float((chosen > rejected).float().mean())
+
+
 def chances(model: Any, batch: Batch) -> torch.Tensor:
     """The log-probability of each row's answer, (rows,)."""
     targets = batch["labels"][:, 1:]

@@ -33,7 +33,7 @@ def chosen(batch: Batch) -> Batch:
 
 def score(predictions: Sequence[Prediction], rows: Sequence[Row]) -> dict[str, float]:
     """Of answers: chrF, BLEU, ROUGE, exact matches, distinct-2. Where the reference was weighed ("nats"), how well it was
-    foreseen."""
+    foreseen; of pairs, the share in which the chosen answer was likelier than the rejected one."""
     found: dict[str, float] = {}
     answered = [(given, row) for given, row in zip(predictions, rows, strict=True) if row.get("answer") is not None]
     if answered:
@@ -53,6 +53,8 @@ def score(predictions: Sequence[Prediction], rows: Sequence[Row]) -> dict[str, f
         found["bits_per_character"] = language_model.bits_per_character(nats, length)
         if all("targets" in given for given in predictions):
             found["perplexity"] = language_model.perplexity(nats, sum(given["targets"] for given in predictions))
+    if predictions and all("preferred" in given for given in predictions):
+        found["preferred"] = sum(given["preferred"] for given in predictions) / len(predictions)
     return found
 
 

@@ -154,14 +154,17 @@ class TextGeneration(Task):
         """Cross-entropy, the mean over the tokens to be learnt; of pairs, the preference loss."""
         if batch["paired"] and _preference.applies(model):
             return _preference.loss(model, batch, method=self.preference, beta=self.beta)
-        batch = _written.chosen(batch) if batch["paired"] else batch
+        parts = {}
+        if batch["paired"]:
+            parts = {} if model.training else {"preferred": _preference.likelier(model, batch)}
+            batch = _written.chosen(batch)
         targets = batch["labels"][:, 1:]  # (B, T-1)
         follows = targets != tokens.IGNORED
         inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
         places = functional.pad(follows, (0, 1))  # (B, T), the tokens that are followed by one to be learnt
         total, outputs = cross_entropy(model, {**inputs, "use_cache": False}, places, targets[follows])
         count = int(follows.sum())
-        return Loss(total / max(count, 1), outputs, {"learnt": float(count)}, count)
+        return Loss(total / max(count, 1), outputs, {**parts, "learnt": float(count)}, count)
 
     def decode(self, outputs: Sequence[Any], features: Sequence[Features], processor: Any) -> list[Prediction]:  # noqa: ARG002
         """The text, the mean log-probability of its tokens, and whether it came to an end before the tokens it may have."""
