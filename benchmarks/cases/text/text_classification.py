@@ -63,6 +63,17 @@ def whole(data: str, model: Any, rows: int | None = None, columns: Any = None, t
     return Case(f"{data} {rows or 'all'}", data, settings, rows, seeds=1)
 
 
+def probe(data: str, model: Any, rows: int | None = None) -> Case:
+    """A linear probe on so many training rows, or all: the cheap row beside `whole`."""
+    settings = {
+        "model": model,
+        "task": {"name": "text-classification", "max_length": 128},
+        "adapt": "frozen",
+        "train": PROBE,
+    }
+    return Case(f"{data} {rows or 'all'} probe", data, settings, rows, seeds=1)
+
+
 ZH = {"name": "e5-small", "vocabulary": "scripts"}
 GRADED = {"text": ["question", "reference_answers"], "text_pair": "student_answer"}
 NUMBER = {"problem": "regression"}
@@ -94,6 +105,9 @@ CASES = [
     whole("financial_phrasebank", "minilm"),
     whole("csl_category_zh", ZH, 3000, epochs=2),
     whole("cold_offensive_zh", ZH, 3000, epochs=2),
+    probe("financial_phrasebank", "minilm"),
+    probe("csl_category_zh", ZH, 3000),
+    probe("cold_offensive_zh", ZH, 3000),
     whole("molecules_bbbp", {"name": "text-cnn", "tokens": SMILES}, columns={"text": "smiles"}, **SCRATCH),
     whole(
         "dna_promoters",
