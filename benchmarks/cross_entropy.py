@@ -62,7 +62,7 @@ def measured(name: str, precision: str, positions: int, vocabulary: int) -> tupl
         return sum(checkpoint(whole, *piece, use_reentrant=False) for piece in cut)
 
     def jishi(states: Any, targets: Any) -> Any:
-        return Total.apply(states, layer.weight, layer.bias, targets)
+        return Total.apply(states, layer.weight, layer.bias, targets, 0.0)
 
     loss, before, spent = dict(zip(CONTENDERS, (whole, pieces, jishi), strict=True))[name], resident_bytes(), []
     for _ in range(1 + TIMES):
