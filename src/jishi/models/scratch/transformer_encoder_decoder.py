@@ -1,6 +1,7 @@
 """A small Transformer that reads a text and writes another (arXiv:1706.03762), transformers' Marian.
 
-Norms after each part and positions as sines: with little text it learnt more in the same steps than T5's way or norms before.
+Norms after each part and positions as sines. With T5's design (norms before, no biases, gated, width 128) the same 19,201 pairs came
+to chrF 0.12 in twenty epochs; with this one of width 256 to 0.47 in twelve (docs/en/translation.md).
 """
 
 from collections.abc import Iterable
