@@ -102,7 +102,8 @@ def index(
     from jishi.lifecycle.search import build
 
     made = build(Path(bundle), Path(data), Path(out), column, alike=alike)
-    return {"index": str(out), "passages": len(made.texts), "width": int(made.vectors.shape[1])}
+    shown = {"passages": len(made.texts), "repeated": made.record["repeated"], "width": int(made.vectors.shape[1])}
+    return {"index": str(out), **shown}
 
 
 def search(

@@ -145,6 +145,7 @@ def embed(
     bundle: str,
     texts: list[str],
     side: Annotated[str, typer.Option(help="text, query or passage. 文本、查询或段落。")] = "text",
+    as_json: Json = False,
     debug: Debug = False,
     lang: Lang = None,
 ) -> None:
@@ -154,7 +155,7 @@ def embed(
         for vector in api.embed(bundle, texts, side).tolist():  # type: ignore[arg-type]
             _print(vector, indent=None)
 
-    _guarded(run, False, debug, lang)
+    _guarded(run, as_json, debug, lang)
 
 
 @app.command()
@@ -164,11 +165,12 @@ def index(
     out: str,
     column: Annotated[str | None, typer.Option(help="The column of the passage. 存放段落的列。")] = None,
     alike: Annotated[bool, typer.Option(help="Queries are of the same kind. 查询与段落同类。")] = False,
+    as_json: Json = False,
     debug: Debug = False,
     lang: Lang = None,
 ) -> None:
     """Give passages their vectors, to be searched. 为段落建立向量索引。"""
-    _guarded(lambda: _print(api.index(bundle, data, out, column=column, alike=alike)), False, debug, lang)
+    _guarded(lambda: _print(api.index(bundle, data, out, column=column, alike=alike)), as_json, debug, lang)
 
 
 @app.command()
@@ -178,20 +180,23 @@ def search(
     k: Annotated[int, typer.Option(help="Passages for each query. 每个查询返回的段落数。")] = 10,
     by: Annotated[str, typer.Option(help="hybrid, vectors or words. 混合、向量或词。")] = "hybrid",
     approximate: Annotated[bool, typer.Option(help="Walk a graph (HNSW). 使用近似检索。")] = False,
+    bundle: Annotated[str | None, typer.Option(help="Where its bundle is now. 生成索引的模型包的现位置。")] = None,
     rerank: Annotated[str | None, typer.Option(help="A bundle that reads pairs. 用于重排的文本对模型包。")] = None,
     label: Annotated[str | None, typer.Option(help="Its label that means yes. 表示相关的标签。")] = None,
+    as_json: Json = False,
     debug: Debug = False,
     lang: Lang = None,
 ) -> None:
     """The best passages of an index, one JSON line each. 检索索引，每行一个 JSON。"""
 
     def run() -> None:
-        found = api.search(index, queries, k=k, by=by, approximate=approximate, rerank=rerank, label=label)  # type: ignore[arg-type]
+        how: dict[str, Any] = {"k": k, "by": by, "bundle": bundle, "approximate": approximate}
+        found = api.search(index, queries, **how, rerank=rerank, label=label)
         for query, hits in zip(queries, found, strict=True):
             for hit in hits:
                 _print({"query": query, **hit}, indent=None)
 
-    _guarded(run, False, debug, lang)
+    _guarded(run, as_json, debug, lang)
 
 
 @app.command()
@@ -201,11 +206,12 @@ def mine(
     out: str,
     count: Annotated[int, typer.Option(help="Negatives a pair. 每对的负例数。")] = 1,
     margin: Annotated[float, typer.Option(help="Share below the right one. 与正例的最小差距（比例）。")] = 0.05,
+    as_json: Json = False,
     debug: Debug = False,
     lang: Lang = None,
 ) -> None:
     """Hard negatives for pairs, found by a bundle. 用模型包为文本对挖掘难负例。"""
-    _guarded(lambda: _print(api.mine(bundle, data, out, count=count, margin=margin)), False, debug, lang)
+    _guarded(lambda: _print(api.mine(bundle, data, out, count=count, margin=margin)), as_json, debug, lang)
 
 
 @app.command()

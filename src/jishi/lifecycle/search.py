@@ -33,9 +33,12 @@ def embed(predictor: Predictor, texts: Iterable[str], side: Side = "text") -> nu
 
 
 def build(path: Path, data: Path, out: Path, column: str | None = None, *, alike: bool = False) -> Index:
-    """Index the rows of a file; rows of equal text once. `alike`: queries are of the same kind as the passages."""
+    """Index the rows of a file; of equal texts the first, the others are counted. `alike`: queries are of the same kind."""
     predictor = Predictor.load(path)
-    rows = dict(_passages(data, column))
+    given = list(_passages(data, column))
+    rows: dict[str, Mapping[str, Any]] = {}
+    for text, row in given:
+        rows.setdefault(text, row)
     if not rows:
         raise DataError("retrieval.no-passages", path=data)
     record = {
@@ -43,6 +46,7 @@ def build(path: Path, data: Path, out: Path, column: str | None = None, *, alike
         "fingerprint": bundle.read(path, verify=False).fingerprint,
         "sides": ["text", "text"] if alike else ["query", "passage"],
         "source": str(data),
+        "repeated": len(given) - len(rows),
     }
     index = Index(list(rows.values()), list(rows), embed(predictor, rows, record["sides"][1]), record)
     index.write(out)
