@@ -81,6 +81,26 @@ def test_the_rows_say_what_is_learnt_from_and_what_decides(rows, criterion, metr
     assert (task.prefix, task.passage_prefix) == ("query: ", "passage: ")
 
 
+def test_what_a_user_sets_goes_before_the_base_but_no_text_is_longer_than_it_reads():
+    task = settled(PAIRS, prefix="a ", passage_prefix="", max_length=8)
+    assert (task.prefix, task.passage_prefix, task.max_length) == ("a ", "", 8)
+    assert settled(PAIRS).max_length == settled(PAIRS, max_length=99).max_length == 32
+
+
+def test_losses_that_hold_rows_against_each_other_say_so():
+    given = {"cosine": GRADED, "triplet": [{**pair, "negative": "c"} for pair in PAIRS]}
+    assert not [name for name, rows in given.items() if settled(rows, criterion=name).joint]
+    assert all(settled(rows).joint for rows in (GRADED, PAIRS)) and settled([{"text": "a"}], criterion="simcse").joint
+
+
+def test_held_out_scores_give_the_range_only_where_training_had_none():
+    rows = parsed([{"text": "a", "text_pair": "b", "score": score} for score in (2, 8)])
+    single, graded = settled([{"text": "a"}], criterion="simcse"), settled(GRADED)
+    for task, expected in ((single, (2, 8)), (graded, (1, 5))):
+        found = task.calibrate([], rows)
+        assert (found.lowest, found.highest) == expected
+
+
 def test_scores_of_any_scale_are_read_as_zero_to_one():
     task = settled([*GRADED, {"text": "a", "text_pair": "b", "score": 2}])
     assert (task.lowest, task.highest) == (1, 5)
@@ -166,6 +186,13 @@ def test_the_same_passage_and_those_of_an_equal_query_are_no_negatives():
     )
 
 
+def test_a_passage_that_says_what_was_asked_is_no_negative():
+    """The passage of row 1 is the query of row 0: nothing is left against which row 0 could be wrong."""
+    rows = vectors([[1.0, 0], [3, 4]], [[0, 1.0], [1, 0]])
+    row_1 = -(torch.tensor([0.0, 0.8]) / 0.5).log_softmax(-1)[0]
+    assert loss("contrastive", rows, keys=[(1, 7), (2, 1)], temperature=0.5)[0] == pytest.approx(float(row_1))
+
+
 def test_a_text_finds_its_second_reading():
     rows = vectors([[1.0, 0], [3, 4]], [[0, 1.0], [4, 3]])
     expected = -(torch.tensor([[0.6, 0.8], [0.8, 0.6]]) / 0.5).log_softmax(-1).diagonal().sum()
@@ -187,6 +214,32 @@ def test_dropout_makes_the_two_readings_of_simcse_differ_in_training_only(model)
     (still,) = task.represent(model, batch)
     (moving,) = task.represent(model.train(), batch)
     assert torch.equal(still[0], still[1]) and not torch.allclose(moving[0], moving[1])
+
+
+def in_pieces(model, rows):
+    """The loss of rows of which each was asked for alone."""
+    task = settled(rows)
+    batches = [task.collate([task.encode(row, PROCESSOR)], PROCESSOR) for row in parsed(rows, task)]
+    return task.compare([vector for batch in batches for vector in task.represent(model, batch)], batches)
+
+
+def test_the_contrast_of_pieces_is_worked_out_from_the_cosines_of_all_pairs(model):
+    """Rows 0 and 2 share the passage; that of row 1 only begins like it."""
+    rows = [{"query": "a", "passage": "b c"}, {"query": "d", "passage": "b d"}, {"query": "f", "passage": "b c"}]
+    predictor = Predictor(model, settled(rows), PROCESSOR, {})
+    pairs = [{"query": row["query"], "passage": other["passage"]} for row in rows for other in rows]
+    table = torch.tensor([answer["similarity"] for answer in predictor.predict(pairs)]).view(3, 3) / 0.05
+    table[0, 2] = table[2, 0] = -math.inf
+    found = in_pieces(model, rows)
+    assert found.count == 3
+    assert found.value.item() == pytest.approx(float(-table.log_softmax(1).diagonal().mean()), abs=1e-4)
+
+
+def test_the_order_of_scores_is_that_of_all_pieces(model):
+    """One pair in the wrong order counts once for each of two rows: the mean is log(1 + e^((low − high) / 0.05))."""
+    high, low = (answer["similarity"] for answer in Predictor(model, settled(GRADED), PROCESSOR, {}).predict(GRADED))
+    found = in_pieces(model, GRADED)
+    assert (found.value.item(), found.count) == (pytest.approx(math.log1p(math.exp((low - high) / 0.05)), abs=1e-4), 2)
 
 
 # --- answers ----------------------------------------------------------------------------------------------------------
