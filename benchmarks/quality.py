@@ -148,7 +148,8 @@ def choices(found: dict[str, list[Case]], language: str) -> str:
             rivals = [case for case in chosen if case.data == data and case.name in kept]
             best = max(rivals, key=lambda case: mean(list(kept[case.name].values())))
             model = best.settings["model"]
-            use = f"{model if isinstance(model, str) else model['name']}:{best.name.removeprefix(data)}"
+            base = model if isinstance(model, str) else model["name"]
+            use = f"{base}:{best.name.removeprefix(data)}".removesuffix(":")
             lines.append(" | ".join([f"| {title(name)}", data, use, *figures(list(kept[best.name].values()))]) + " |")
     return "\n".join(lines)
 
