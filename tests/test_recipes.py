@@ -150,7 +150,7 @@ def phrases(tmp_path_factory):
 def test_the_translator_learns_and_writes(phrases, tmp_path):
     small = [
         "model.size=nano",
-        "train.max_steps=40",
+        "train.max_steps=150",
         "train.precision=fp32",
         "data.test_rows=20",
         "data.train_rows=400",
