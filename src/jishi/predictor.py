@@ -203,8 +203,10 @@ class Predictor:
                 return {}
             loss = self.task.loss(self.model, batch)
         targets = loss.weight(1)
-        preferred = {name: loss.parts[name] for name in ("preferred",) if name in loss.parts}
-        return {"nats": float(loss.value) * targets, "targets": float(targets), **preferred}
+        found = {"nats": float(loss.value) * targets, "targets": float(targets)}
+        if "preferred" in loss.parts:
+            found["preferred"] = loss.parts["preferred"]
+        return found
 
     def _decode(self, outputs: Sequence[torch.Tensor], features: Sequence[Features]) -> list[Prediction]:
         if not features:

@@ -68,3 +68,10 @@ def test_another_process_learns_the_same_numbers() -> None:
 def test_a_vocabulary_needs_rows() -> None:
     with pytest.raises(ModelError, match="training rows"):
         subwords.learn("any", [])
+
+
+def test_in_many_texts_a_subword_must_be_frequent() -> None:
+    """20,000 texts: what stands together ten times is one subword, what stands together nine times is not."""
+    texts = ["qx"] * 10 + ["zw"] * 9 + ["q x z w"] * 19_981
+    processor = subwords.learn("any", [{"source": text} for text in texts])
+    assert processor.tokenize("qx") == ["▁qx"] and len(processor.tokenize("zw")) > 1

@@ -219,3 +219,7 @@ def test_a_model_that_says_no_start_is_refused_in_a_sentence(processor) -> None:
     task, net = Translation().initialize(ROWS, BASE), MBartForConditionalGeneration(config)
     with pytest.raises(ModelError, match="decoder_start_token_id"):
         task.loss(net, task.collate([task.encode(row, processor) for row in ROWS], processor))
+
+
+def test_no_more_is_written_than_the_model_has_positions_for() -> None:
+    assert Translation(decoding=Decoding(max_new_tokens=500)).initialize(ROWS, BASE).decoding.max_new_tokens == 64
