@@ -315,10 +315,18 @@ def terminated_twice(folder: Path, number: int, whole: Whole) -> int:
 
 
 def second_trainer(folder: Path, number: int, whole: Whole) -> int:
-    """Another process asks for a run directory that is in use: it is refused, and the first goes on to its end."""
-    first = begin(lambda: train(folder, pause=0.02))
-    while not (folder / "run.json").exists():
-        time.sleep(0.001)
-    time.sleep(random.Random(number).uniform(0, whole.seconds))
+    """Another process asks for a run directory that is in use: it is refused, and the first goes on to its end.
+
+    The first stands still meanwhile, so that it cannot have ended before the other has begun, however slow the machine.
+    """
+    stop = position(number, whole)
+
+    def case() -> None:
+        watch(folder, lambda count: os.kill(os.getpid(), signal.SIGSTOP) if count == stop else None)
+        train(folder)
+
+    first = begin(case)
+    os.waitpid(first, os.WUNTRACED)
     code = end(begin(lambda: train(folder)))
+    os.kill(first, signal.SIGCONT)
     return FAILED if end(first) else code
