@@ -25,8 +25,8 @@ from pathlib import Path
 import jishi
 from jishi.core import registry
 from jishi.core.contracts import Task
+from jishi.lifecycle.judge import judged
 from jishi.lifecycle.search import By, Searcher, embed
-from jishi.metrics.ranking import ranking
 from jishi.models import load
 from jishi.models.spec import ModelSpec
 from jishi.predictor import Predictor
@@ -117,10 +117,7 @@ def measure(case: Case, options: argparse.Namespace) -> None:
 
 
 def line(case: Case, name: str, found: Sequence[Found], right: Sequence[set[int]], count: int, seconds: float) -> str:
-    places = [
-        [rank for rank, (place, _) in enumerate(one, 1) if place in own] for one, own in zip(found, right, strict=True)
-    ]
-    scores = ranking(places, [len(own) for own in right])
+    scores = judged(found, right)
     figures = [f"{scores[metric]:.3f}" for metric in ("ndcg@10", "mrr", "recall@1", "recall@10")]
     return f"| {' | '.join([case.name, name, *figures, f'{len(right):,}', f'{count:,}', f'{seconds:.2f}'])} |"
 

@@ -93,17 +93,27 @@ def embed(
 
 
 def index(
-    bundle: str | Path, data: str | Path, out: str | Path, *, column: str | None = None, alike: bool = False
+    bundle: str | Path,
+    data: str | Path,
+    out: str | Path,
+    *,
+    column: str | None = None,
+    alike: bool = False,
+    queries: str | Path | None = None,
 ) -> dict[str, Any]:
     """Give the passages of a file their vectors and publish them as an index folder to search.
 
     `column` holds the passage; `alike` says that queries are of the same kind as passages (texts of which the like are sought).
+    `queries` is a file of held-out pairs: words, vectors and both are tried on them, and the best is what `search` takes.
     """
+    from jishi.lifecycle.judge import settled
     from jishi.lifecycle.search import build
 
-    made = build(Path(bundle), Path(data), Path(out), column, alike=alike)
+    searcher = build(Path(bundle), Path(data), column, alike=alike)
+    made = settled(searcher, Path(queries)) if queries else searcher.index
+    made.write(Path(out))
     shown = {"passages": len(made.texts), "repeated": made.record["repeated"], "width": int(made.vectors.shape[1])}
-    return {"index": str(out), **shown}
+    return {"index": str(out), **shown, **{name: made.record[name] for name in ("judged",) if queries}}
 
 
 def search(
@@ -111,7 +121,7 @@ def search(
     queries: Sequence[str],
     *,
     k: int = 10,
-    by: Literal["hybrid", "vectors", "words"] = "hybrid",
+    by: Literal["hybrid", "vectors", "words"] | None = None,
     bundle: str | Path | None = None,
     approximate: bool = False,
     rerank: str | Path | None = None,
@@ -119,6 +129,7 @@ def search(
 ) -> list[list[dict[str, Any]]]:
     """For each query the k best passages of an index: {"text", "score", "row"}, the best first.
 
+    `by` is the search; empty takes the best one on the queries that the index was made with, or hybrid where it knows none.
     `bundle` is where the index's own bundle stands now; `approximate` walks a graph instead of comparing all. `rerank` is a
     bundle that reads pairs of texts, `label` the one of its labels that means that a passage answers.
     """

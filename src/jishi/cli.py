@@ -165,12 +165,16 @@ def index(
     out: str,
     column: Annotated[str | None, typer.Option(help="The column of the passage. 存放段落的列。")] = None,
     alike: Annotated[bool, typer.Option(help="Queries are of the same kind. 查询与段落同类。")] = False,
+    queries: Annotated[
+        str | None, typer.Option(help="Pairs that choose the search. 用于选择检索方式的文本对。")
+    ] = None,
     as_json: Json = False,
     debug: Debug = False,
     lang: Lang = None,
 ) -> None:
     """Give passages their vectors, to be searched. 为段落建立向量索引。"""
-    _guarded(lambda: _print(api.index(bundle, data, out, column=column, alike=alike)), as_json, debug, lang)
+    how: dict[str, Any] = {"column": column, "alike": alike, "queries": queries}
+    _guarded(lambda: _print(api.index(bundle, data, out, **how)), as_json, debug, lang)
 
 
 @app.command()
@@ -178,7 +182,7 @@ def search(
     index: str,
     queries: list[str],
     k: Annotated[int, typer.Option(help="Passages for each query. 每个查询返回的段落数。")] = 10,
-    by: Annotated[str, typer.Option(help="hybrid, vectors or words. 混合、向量或词。")] = "hybrid",
+    by: Annotated[str | None, typer.Option(help="hybrid, vectors or words. 混合、向量或词。")] = None,
     approximate: Annotated[bool, typer.Option(help="Walk a graph (HNSW). 使用近似检索。")] = False,
     bundle: Annotated[str | None, typer.Option(help="Where its bundle is now. 生成索引的模型包的现位置。")] = None,
     rerank: Annotated[str | None, typer.Option(help="A bundle that reads pairs. 用于重排的文本对模型包。")] = None,

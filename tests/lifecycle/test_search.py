@@ -1,13 +1,14 @@
 """From question and answer pairs to a search: trained, indexed, found, read again, and mined for what is confused."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy
 import pytest
 
 import jishi
-from jishi.core.errors import BundleError, RowError, UsageError
+from jishi.core.errors import BundleError, DataError, RowError, UsageError
 from jishi.lifecycle.search import Searcher, embed
 
 FAQ = Path(__file__).parents[2] / "examples" / "data" / "faq"
@@ -69,6 +70,31 @@ def test_words_vectors_and_both_are_three_searches(found):
         searcher.find(["x"], 3, "letters")
     with pytest.raises(UsageError, match="at least one"):
         searcher.find(["x"], 0)
+
+
+def test_an_index_made_with_queries_takes_the_search_that_found_most(found, tmp_path):
+    run, _ = found
+    texts = ["苹果 香蕉", "轮船 火车", "猫 狗"]
+    data, pairs = tmp_path / "passages.jsonl", tmp_path / "pairs.jsonl"
+    lines(data, [{"passage": text} for text in texts])
+    lines(pairs, [{"question": text.split()[0], "answer": text} for text in texts] + [{"query": "猫", "passage": "鸟"}])
+    made = jishi.index(run.bundle, data, tmp_path / "index", queries=pairs)
+    told = made["judged"]
+    assert (told["queries"], told["left_out"]) == (3, 1)
+    assert told["scores"]["words"] == {"mrr": 1, "recall@1": 1, "recall@5": 1, "recall@10": 1, "ndcg@10": 1}
+    assert told["by"] == max(told["scores"], key=lambda by: told["scores"][by]["ndcg@10"])
+    searcher = Searcher.load(tmp_path / "index")
+    for by in ("words", "vectors", "hybrid"):
+        record = {**searcher.index.record, "judged": {**told, "by": by}}
+        chosen = Searcher(replace(searcher.index, record=record), searcher.predictor)
+        assert chosen.find(["猫", "火车"], 3) == searcher.find(["猫", "火车"], 3, by)
+    lines(pairs, [{"query": "猫", "passage": "鸟"}])
+    with pytest.raises(DataError, match=r"pairs\.jsonl has query \+ passage"):
+        jishi.index(run.bundle, data, tmp_path / "index", queries=pairs)
+
+
+def lines(path, rows):
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
 
 def test_a_reranker_reads_query_and_passage_together(found, tmp_path):

@@ -32,27 +32,6 @@ def embed(predictor: Predictor, texts: Iterable[str], side: Side = "text") -> nu
     return numpy.stack([row[0].numpy() for row in found]) if found else numpy.zeros((0, 0), numpy.float32)
 
 
-def build(path: Path, data: Path, out: Path, column: str | None = None, *, alike: bool = False) -> Index:
-    """Index the rows of a file; of equal texts the first, the others are counted. `alike`: queries are of the same kind."""
-    predictor = Predictor.load(path)
-    given = list(_passages(data, column))
-    rows: dict[str, Mapping[str, Any]] = {}
-    for text, row in given:
-        rows.setdefault(text, row)
-    if not rows:
-        raise DataError("retrieval.no-passages", path=data)
-    record = {
-        "bundle": str(Path(path).resolve()),
-        "fingerprint": bundle.read(path, verify=False).fingerprint,
-        "sides": ["text", "text"] if alike else ["query", "passage"],
-        "source": str(data),
-        "repeated": len(given) - len(rows),
-    }
-    index = Index(list(rows.values()), list(rows), embed(predictor, rows, record["sides"][1]), record)
-    index.write(out)
-    return index
-
-
 class Searcher:
     """An index ready to be asked."""
 
@@ -73,8 +52,9 @@ class Searcher:
             )
         return cls(index, Predictor.load(place), approximate=approximate)
 
-    def find(self, queries: Sequence[str], k: int, by: By = "hybrid") -> list[Found]:
-        """For each query the (place, score) of the k best passages."""
+    def find(self, queries: Sequence[str], k: int, by: By | None = None) -> list[Found]:
+        """For each query the (place, score) of the k best passages; `by` defaults to what did best for this index, or hybrid."""
+        by = by or self.index.record.get("judged", {}).get("by", "hybrid")
         if k < 1:
             raise UsageError("retrieval.bad-k", given=k)
         if by not in get_args(By):
@@ -92,7 +72,7 @@ class Searcher:
         self,
         queries: Sequence[str],
         k: int = 10,
-        by: By = "hybrid",
+        by: By | None = None,
         reranker: Predictor | None = None,
         label: str | None = None,
     ) -> list[list[dict[str, Any]]]:
@@ -110,6 +90,27 @@ class Searcher:
             ]
             for one in found
         ]
+
+
+def build(path: Path, data: Path, column: str | None = None, *, alike: bool = False) -> Searcher:
+    """The rows of a file as an index; of equal texts the first, the others are counted. `alike`: queries are of the same kind."""
+    predictor = Predictor.load(path)
+    given = list(_passages(data, column))
+    rows: dict[str, Mapping[str, Any]] = {}
+    for text, row in given:
+        rows.setdefault(text, row)
+    if not rows:
+        raise DataError("retrieval.no-passages", path=data)
+    record = {
+        "bundle": str(Path(path).resolve()),
+        "fingerprint": bundle.read(path, verify=False).fingerprint,
+        "sides": ["text", "text"] if alike else ["query", "passage"],
+        "source": str(data),
+        "repeated": len(given) - len(rows),
+    }
+    return Searcher(
+        Index(list(rows.values()), list(rows), embed(predictor, rows, record["sides"][1]), record), predictor
+    )
 
 
 def rerank(
