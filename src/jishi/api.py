@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from jishi.core.contracts import Prediction
     from jishi.data.dataset import Dataset
+    from jishi.lifecycle.corpus import Corpus
     from jishi.lifecycle.finetune import Result
     from jishi.predictor import Predictor
     from jishi.training.loop import Event, Loop
@@ -30,8 +31,11 @@ Spec = TypeVar("Spec")
 Source = str | Path | Mapping[str, Any] | None
 
 
-def prepare(source: Source = None, /, *, overrides: Sequence[str] = (), **settings: Any) -> Dataset:
-    """Read rows, refuse the bad ones with file and line, split, and write them as Arrow with a data report."""
+def prepare(source: Source = None, /, *, overrides: Sequence[str] = (), **settings: Any) -> Dataset | Corpus:
+    """Read rows, refuse the bad ones with file and line, split, and write them as Arrow with a data report.
+
+    With `corpus` in place of `data`: clean texts to pretrain on, step by step, with an account of what became of them.
+    """
     from jishi.lifecycle.prepare import PrepareSpec, prepare
 
     return prepare(read(PrepareSpec, source, settings, overrides))

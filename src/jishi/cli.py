@@ -47,8 +47,9 @@ def prepare(words: Words = None, as_json: Json = False, debug: Debug = False, la
         from jishi import terminal
 
         main, overrides = _split(words)
-        data = api.prepare(main, overrides=overrides)
-        _show({"path": str(data.path), "fingerprint": data.fingerprint, "report": data.report}, as_json, terminal.data)
+        made = api.prepare(main, overrides=overrides)
+        told = {"path": str(made.path), "fingerprint": made.fingerprint, "report": made.report}
+        _show(told, as_json, terminal.corpus if "mixture" in made.report else terminal.data)
 
     _guarded(run, as_json, debug, lang)
 

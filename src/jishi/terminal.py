@@ -101,6 +101,20 @@ def data(value: Mapping[str, Any]) -> None:
     pairs(dict(report.lines(value["report"])))
 
 
+def corpus(value: Mapping[str, Any]) -> None:
+    """What became of the texts, step by step, and where the corpus is."""
+    report = value["report"]
+    columns = [text(f"cli.{name}") for name in ("step", "kept", "changed", "dropped", "given", "reasons")]
+    table = Table(*columns, box=None, pad_edge=False)
+    for step in report["ledger"]:
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in step["reasons"].items())
+        counts = [f"{step[name]:,}" for name in ("kept", "changed", "dropped", "given")]
+        table.add_row(step["step"], *counts, Text(reasons))
+    console.print(table)
+    sizes = {name: f"{report[name]:,}" for name in ("texts", "characters")}
+    pairs({"path": value["path"], "fingerprint": value["fingerprint"], **sizes})
+
+
 def plan(value: Mapping[str, Any]) -> None:
     """The figures of a dry run."""
     pairs({name: f"{figure:,.2f}" if isinstance(figure, float) else figure for name, figure in value.items()})

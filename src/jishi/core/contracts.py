@@ -238,6 +238,38 @@ class Evaluator(ABC):
         """A plain JSON report."""
 
 
+@dataclass(frozen=True)
+class Treated:
+    """What an operation made of a text: `texts` (changed, in parts, none), and why: reason → how often."""
+
+    texts: Sequence[str]
+    reasons: Mapping[str, int]
+
+
+class Operation(ABC):
+    """One step of cleaning a corpus: a text stays, is changed, falls into parts or is dropped, and the reason is counted.
+
+    Where it `surveys`, it looks at every text before it treats the first, so that it may hold them against each other.
+    """
+
+    surveys: ClassVar[bool] = False
+    discreet: ClassVar[bool] = False  # what it takes out is shown to nobody
+
+    @abstractmethod
+    def treat(self, text: str, known: Any = None) -> Treated | None:
+        """What becomes of a text; None where it stays as it is. `known` is what `settle` says of it."""
+
+    def survey(self, texts: Sequence[str]) -> numpy.ndarray:
+        """What must be known of texts before any is treated; other processes ask for other texts."""
+        import numpy
+
+        return numpy.zeros(len(texts))
+
+    def settle(self, surveys: Sequence[numpy.ndarray], count: int) -> Sequence[Any]:  # noqa: ARG002
+        """From the surveys of all `count` texts, in order, one value for each."""
+        return [None] * count
+
+
 class Launcher(ABC):
     """Where the processes that train one model are started."""
 
@@ -256,5 +288,6 @@ CONTRACTS: Mapping[type, tuple[str, ...]] = {
     Task: ("tasks",),
     Adaptation: ("adaptation",),
     Evaluator: ("evaluation",),
+    Operation: ("operations",),
     Launcher: ("launch",),
 }

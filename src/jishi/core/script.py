@@ -13,6 +13,7 @@ _RANGES = {
     "arabic": "\u0600-\u06ff\u0750-\u077f",
 }
 _SCRIPTS = {name: re.compile(f"[{span}]") for name, span in _RANGES.items()}
+NAMES = tuple(_RANGES)
 _CJK_MARKS = "\u3001-\u303f\u3100-\u312f\ufe30-\ufe4f\uff00-\uff65"
 _JOINER = "\u200d"
 _SKINS = "".join(map(chr, range(0x1F3FB, 0x1F400)))
@@ -45,6 +46,11 @@ def within(text: str, place: int) -> bool:
     if after in _FLAGS and before in _FLAGS:  # two letters a flag
         return (place - next((i for i in range(place - 1, -1, -1) if text[i] not in _FLAGS), -1) - 1) % 2 == 1
     return False
+
+
+def spans(name: str) -> list[tuple[int, int]]:
+    """First and last code point of every stretch of a script."""
+    return [(ord(first), ord(last or first)) for first, last in re.findall("(.)(?:-(.))?", _RANGES[name])]
 
 
 def script(text: str) -> str:

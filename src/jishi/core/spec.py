@@ -101,6 +101,9 @@ def _build(cls: Any, value: Any, keys: Keys, document: Document) -> Any:
         return _plugin(inner, value, keys, document)
     if dataclasses.is_dataclass(inner):
         return _dataclass(typing.cast(type, inner), value, keys, document)
+    if (item := _item(inner)) is not None:
+        given = list(value) if isinstance(value, list | tuple) else [value]
+        return tuple(_build(item, one, (*keys, str(place)), document) for place, one in enumerate(given))
     try:
         return TypeAdapter(cls).validate_python(value)
     except ValidationError as error:
@@ -158,8 +161,17 @@ def _optional(cls: Any) -> tuple[Any, bool]:
     return cls, False
 
 
+def _item(cls: Any) -> Any | None:
+    """What `tuple[X, ...]` is made of, where X is a contract or a spec; one value alone stands for a tuple of it."""
+    given = get_args(cls) if get_origin(cls) is tuple else ()
+    several = len(given) == 2 and given[1] is Ellipsis
+    return given[0] if several and (given[0] in CONTRACTS or dataclasses.is_dataclass(given[0])) else None
+
+
 def _schema(cls: Any) -> dict[str, Any]:
     inner, optional = _optional(cls)
+    if (item := _item(inner)) is not None:
+        return {"anyOf": [{"type": "array", "items": _schema(item)}, _schema(item)]}
     if inner in CONTRACTS:
         found = {"anyOf": [_plugin_schema(inner, name) for name in registry.names(inner)] + [{"type": "string"}]}
     elif dataclasses.is_dataclass(inner):

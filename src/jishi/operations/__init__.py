@@ -1,0 +1,1 @@
+"""Operations: steps that clean a corpus, one a file."""

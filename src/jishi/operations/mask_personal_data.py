@@ -1,0 +1,101 @@
+"""Without what tells who somebody is: numbers of people, phones, cards and cars, addresses of mail and machines."""
+
+import ipaddress
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
+
+from jishi.core.contracts import Operation, Treated, option
+
+_WEIGHTS, _CHECKS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2), "10X98765432"  # GB 11643-1999
+_HINT = re.compile(r"@|\d{6}|\d{3}[ -]\d{4}|\d\.\d+\.\d+\.\d|[A-Z][A-Z0-9·]{5}")
+
+
+def _citizen(given: str) -> bool:
+    """Whether 18 places are an ID number: a day of birth that was, and the check digit that belongs to it."""
+    try:
+        date(int(given[6:10]), int(given[10:12]), int(given[12:14]))
+    except ValueError:
+        return False
+    total = sum(weight * int(digit) for weight, digit in zip(_WEIGHTS, given, strict=False))
+    return _CHECKS[total % 11] == given[17].upper() and 1900 <= int(given[6:10]) <= 2100
+
+
+def _card(given: str) -> bool:
+    """Whether digits are a card number (Luhn, ISO/IEC 7812)."""
+    digits = [int(digit) for digit in reversed(given) if digit.isdigit()]
+    doubled = (sum(divmod(2 * digit, 10)) for digit in digits[1::2])
+    return 13 <= len(digits) <= 19 and (sum(digits[::2]) + sum(doubled)) % 10 == 0 and len(set(digits)) > 1
+
+
+def _machine(given: str) -> bool:
+    """Whether four numbers are an address (IPv4) of somebody, not a mask, and not one that every office has inside."""
+    try:
+        return ipaddress.ip_address(given).is_global
+    except ValueError:
+        return False
+
+
+_OLD, _NEW = "[A-HJ-NP-Z0-9]{4}[A-HJ-NP-Z0-9挂学警港澳]", "[A-HJ-NP-Z0-9]{6}"  # what a plate's letter is followed by
+_PROVINCES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
+KINDS: Mapping[str, tuple[re.Pattern[str], Callable[[str], bool]]] = {  # in the order they are looked for
+    "email": (
+        re.compile(r"(?<![\w.+-])[A-Za-z0-9][\w.+-]{0,63}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}", re.ASCII),
+        bool,
+    ),
+    "id-card": (re.compile(r"(?<![0-9A-Za-z])[1-9]\d{16}[\dXx](?![0-9A-Za-z])", re.ASCII), _citizen),
+    "bank-card": (re.compile(r"(?<![\w.-])[2-6]\d{3}(?:[ -]?\d{4}){2,3}(?:[ -]?\d{1,3})?(?![\w-]|\.\d)", re.ASCII), _card),
+    "mobile": (
+        re.compile(r"(?<![\w.-])(?:(?:\+|00)86[ -]?)?1[3-9]\d(?:\d{8}|[ -]\d{4}[ -]\d{4})(?![\w-]|\.\d)", re.ASCII),
+        bool,
+    ),
+    "ip": (re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w]|\.\d)", re.ASCII), _machine),
+    "plate": (
+        re.compile(rf"[{_PROVINCES}][A-HJ-NP-Z][·• ]?(?:{_NEW}|{_OLD})(?![A-Za-z0-9])"),
+        lambda given: any(sign.isdigit() for sign in given),
+    ),
+    "passport": (
+        re.compile(r"(?<![A-Za-z0-9])(?:[EGPSD]\d{8}|E[A-HJ-NP-Z]\d{7})(?![A-Za-z0-9])"),
+        bool,
+    ),
+}  # fmt: skip
+
+
+def _known(kinds: tuple[str, ...]) -> tuple[str, ...]:
+    if set(kinds) - set(KINDS):
+        raise ValueError(f"some of {', '.join(KINDS)}")
+    return kinds
+
+
+@dataclass(frozen=True)
+class MaskPersonalData(Operation):
+    """Writes the kind in angle brackets, <email>, where such data stand. Form, check digit and date are checked; no names."""
+
+    discreet = True
+
+    kinds: Annotated[tuple[str, ...], AfterValidator(_known)] = option(
+        tuple(KINDS),
+        "What is looked for: email, id-card, bank-card, mobile, ip, plate, passport.",
+        "查找的内容：email（邮箱）、id-card（身份证号）、bank-card（银行卡号）、mobile（手机号）、ip、plate（车牌）、passport（护照号）。",
+    )
+
+    def treat(self, text: str, known: Any = None) -> Treated | None:  # noqa: ARG002
+        if not _HINT.search(text):
+            return None
+        found: Counter[str] = Counter()
+        for kind in self.kinds:
+            pattern, real = KINDS[kind]
+
+            def masked(match: re.Match[str], kind: str = kind, real: Callable[[str], bool] = real) -> str:
+                if not real(match.group()):
+                    return match.group()
+                found[kind] += 1
+                return f"<{kind}>"
+
+            text = pattern.sub(masked, text)
+        return Treated([text], found) if found else None
