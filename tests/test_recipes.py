@@ -238,3 +238,16 @@ def names(part: str) -> set[str]:
     file = ROOT / "examples" / "data" / "entities" / f"{part}.jsonl"
     rows = map(json.loads, file.read_text(encoding="utf-8").splitlines())
     return {row["text"][span["start"] : span["end"]] for row in rows for span in row["spans"]}
+
+
+def test_the_corpus_recipe_says_how_to_run_it_and_drops_what_was_planted(tmp_path):
+    pytest.importorskip("ftfy", reason="needs the extra corpus")
+    recipe = ROOT / "recipes" / "pretrain" / "corpus.yaml"
+    assert "jishi prepare recipes/pretrain/corpus.yaml" in recipe.read_text(encoding="utf-8")
+    made = jishi.prepare("recipes/pretrain/corpus.yaml", overrides=[f"out={tmp_path / 'corpus'}"])
+    counts = {step["step"]: (step["changed"], step["dropped"]) for step in made.report["ledger"]}
+    assert counts == {
+        "reading": (0, 1), "normalise": (2, 0), "line-filter": (11, 0), "script-filter": (0, 1), "quality-filter": (0, 1),
+        "deduplicate": (0, 3), "mask-personal-data": (3, 0),
+    }  # fmt: skip
+    assert [one["texts"] for one in made.report["mixture"]] == [9, 18]

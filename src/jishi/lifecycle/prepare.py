@@ -14,7 +14,7 @@ from jishi.models import load
 from jishi.models.spec import ModelSpec
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PrepareSpec:
     """What `jishi prepare` is asked for."""
 
@@ -26,7 +26,7 @@ class PrepareSpec:
     corpus: CorpusSpec | None = option(
         None, "In place of data: texts to pretrain on, and how they are cleaned.", "代替 data：预训练文本及其清洗方式。"
     )
-    out: str = option("", "The folder to write.", "要写入的目录。")
+    out: str = option(en="The folder to write.", zh="要写入的目录。")
     task: Objective | None = option(
         None, "What the rows are for; left out, the task their columns fit.", "数据的用途；省略时按列推断任务。"
     )
@@ -39,8 +39,6 @@ class PrepareSpec:
 
 def prepare(wanted: PrepareSpec) -> Dataset | Corpus:
     """Write the prepared rows, or the corpus, of a spec. Raises UsageError where it asks for neither or for both."""
-    if not wanted.out:
-        raise UsageError("core.missing-key", where="prepare", key="out")
     if wanted.corpus and not (wanted.data or wanted.task or wanted.model):
         return clean(wanted.corpus, Path(wanted.out))
     if wanted.corpus or not wanted.data:

@@ -13,7 +13,6 @@ from pydantic import AfterValidator
 from jishi.core.contracts import Operation, Treated, option
 
 _WEIGHTS, _CHECKS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2), "10X98765432"  # GB 11643-1999
-_HINT = re.compile(r"@|\d{6}|\d{3}[ -]\d{4}|\d\.\d+\.\d+\.\d|[A-Z][A-Z0-9·]{5}")
 
 
 def _citizen(given: str) -> bool:
@@ -43,27 +42,51 @@ def _machine(given: str) -> bool:
 
 _OLD, _NEW = "[A-HJ-NP-Z0-9]{4}[A-HJ-NP-Z0-9挂学警港澳]", "[A-HJ-NP-Z0-9]{6}"  # what a plate's letter is followed by
 _PROVINCES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
-KINDS: Mapping[str, tuple[re.Pattern[str], Callable[[str], bool]]] = {  # in the order they are looked for
-    "email": (
+
+
+@dataclass(frozen=True)
+class Kind:
+    """`hint` is found fast wherever `pattern` may be; what matches is `real` or not."""
+
+    hint: re.Pattern[str]
+    pattern: re.Pattern[str]
+    real: Callable[[str], object]
+
+
+_DIGITS = re.compile("[0-9][0-9 -]{10}")
+KINDS: Mapping[str, Kind] = {  # in the order they are looked for
+    "email": Kind(
+        re.compile("@"),
         re.compile(r"(?<![\w.+-])[A-Za-z0-9][\w.+-]{0,63}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}", re.ASCII),
         bool,
     ),
-    "id-card": (re.compile(r"(?<![0-9A-Za-z])[1-9]\d{16}[\dXx](?![0-9A-Za-z])", re.ASCII), _citizen),
-    "bank-card": (re.compile(r"(?<![\w.-])[2-6]\d{3}(?:[ -]?\d{4}){2,3}(?:[ -]?\d{1,3})?(?![\w-]|\.\d)", re.ASCII), _card),
-    "mobile": (
+    "id-card": Kind(_DIGITS, re.compile(r"(?<![0-9A-Za-z])[1-9]\d{16}[\dXx](?![0-9A-Za-z])", re.ASCII), _citizen),
+    "bank-card": Kind(
+        _DIGITS,
+        re.compile(r"(?<![\w.-])[2-6]\d{3}(?:[ -]?\d{4}){2,3}(?:[ -]?\d{1,3})?(?![\w-]|\.\d)", re.ASCII),
+        _card,
+    ),
+    "mobile": Kind(
+        _DIGITS,
         re.compile(r"(?<![\w.-])(?:(?:\+|00)86[ -]?)?1[3-9]\d(?:\d{8}|[ -]\d{4}[ -]\d{4})(?![\w-]|\.\d)", re.ASCII),
         bool,
     ),
-    "ip": (re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w]|\.\d)", re.ASCII), _machine),
-    "plate": (
-        re.compile(rf"[{_PROVINCES}][A-HJ-NP-Z][·• ]?(?:{_NEW}|{_OLD})(?![A-Za-z0-9])"),
-        lambda given: any(sign.isdigit() for sign in given),
+    "ip": Kind(
+        re.compile(r"[0-9]\.[0-9]{1,3}\.[0-9]"),
+        re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w]|\.\d)", re.ASCII),
+        _machine,
     ),
-    "passport": (
-        re.compile(r"(?<![A-Za-z0-9])(?:[EGPSD]\d{8}|E[A-HJ-NP-Z]\d{7})(?![A-Za-z0-9])"),
+    "plate": Kind(
+        re.compile(f"[{_PROVINCES}][A-HJ-NP-Z]"),
+        re.compile(rf"[{_PROVINCES}][A-HJ-NP-Z][·• ]?(?:{_NEW}|{_OLD})(?![A-Za-z0-9])"),
+        re.compile("[0-9]").search,
+    ),
+    "passport": Kind(
+        re.compile("[EGPSD][A-Z0-9][0-9]{7}"),
+        re.compile(r"(?<![A-Za-z0-9])(?:[EGPSD]\d{8}|E[A-HJ-NP-Z]\d{7})(?![A-Za-z0-9])", re.ASCII),
         bool,
     ),
-}  # fmt: skip
+}
 
 
 def _known(kinds: tuple[str, ...]) -> tuple[str, ...]:
@@ -85,17 +108,17 @@ class MaskPersonalData(Operation):
     )
 
     def treat(self, text: str, known: Any = None) -> Treated | None:  # noqa: ARG002
-        if not _HINT.search(text):
-            return None
         found: Counter[str] = Counter()
-        for kind in self.kinds:
-            pattern, real = KINDS[kind]
+        for name in self.kinds:
+            kind = KINDS[name]
+            if not kind.hint.search(text):
+                continue
 
-            def masked(match: re.Match[str], kind: str = kind, real: Callable[[str], bool] = real) -> str:
-                if not real(match.group()):
+            def masked(match: re.Match[str], name: str = name, kind: Kind = kind) -> str:
+                if not kind.real(match.group()):
                     return match.group()
-                found[kind] += 1
-                return f"<{kind}>"
+                found[name] += 1
+                return f"<{name}>"
 
-            text = pattern.sub(masked, text)
+            text = kind.pattern.sub(masked, text)
         return Treated([text], found) if found else None

@@ -12,11 +12,11 @@ from jishi.core.errors import MissingExtra
 
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060\ufeff]")
 _BROKEN = re.compile("[\xc2-\xdf][\x80-\xbf\u20ac\u2018-\u201d]|[\xe2-\xe9][\x80-\xbf\u20ac\u2018-\u201d]{2}|\ufffd")
-_ENDS = re.compile(r"\r\n?|[\u2028\u2029\x85]")
+_ENDS = re.compile("[\r\u2028\u2029\x85]\n?")
 _WIDE = re.compile("[\uff10-\uff19\uff21-\uff3a\uff41-\uff5a]")
 _NARROW = {code: code - 0xFEE0 for code in range(0xFF10, 0xFF5B)}
-_LOOSE = re.compile("[ \t]{2}|[\xa0\u3000]|[ \t]\n|\n[ \t]|\n{3}")
-_SPACES, _EDGES, _BLANK = re.compile("[ \t\xa0\u3000]+"), re.compile(" ?\n ?"), re.compile("\n{3,}")
+_LOOSE = ("  ", "\t", "\xa0", "\u3000", " \n", "\n ", "\n\n\n")
+_SPACES, _BLANK = re.compile("[ \t\xa0\u3000]{2,}|[\t\xa0\u3000]"), re.compile("\n{3,}")
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Normalise(Operation):
             text = _told(reasons, "encoding", text, _ftfy()(text))
         if _ENDS.search(text):
             text = _told(reasons, "line-ends", text, _ENDS.sub("\n", text))
-        if _CONTROL.search(text):
+        if not text.isprintable() and _CONTROL.search(text):
             text = _told(reasons, "control", text, _CONTROL.sub("", text))
         if self.form != "none" and not unicodedata.is_normalized(self.form, text):
             text = _told(reasons, "unicode", text, unicodedata.normalize(self.form, text))
@@ -56,8 +56,9 @@ class Normalise(Operation):
             text = _told(reasons, "width", text, text.translate(_NARROW))
         if self.han != "keep" and not text.isascii():
             text = _told(reasons, "script", text, _opencc(self.han).convert(text))
-        if _LOOSE.search(text):
-            text = _told(reasons, "spaces", text, _BLANK.sub("\n\n", _EDGES.sub("\n", _SPACES.sub(" ", text))))
+        if any(loose in text for loose in _LOOSE):
+            narrow = _SPACES.sub(" ", text).replace(" \n", "\n").replace("\n ", "\n")
+            text = _told(reasons, "spaces", text, _BLANK.sub("\n\n", narrow))
         text = _told(reasons, "spaces", text, text.strip())
         return Treated([text] if text else [], reasons if text else {"empty": 1}) if reasons or not text else None
 
