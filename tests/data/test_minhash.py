@@ -29,7 +29,9 @@ def test_the_estimate_is_near_the_truth(size):
     assert abs(numpy.mean(errors)) < 0.02 and numpy.std(errors) < (0.08 if size == 30 else 0.05)
 
 
-def test_a_text_has_the_same_signature_alone_and_among_others():
+@pytest.mark.parametrize("chunk", [1, 64, 2**15])
+def test_a_text_has_the_same_signature_alone_and_among_others(chunk, monkeypatch):
+    monkeypatch.setattr(minhash, "CHUNK", chunk)
     draw = random.Random(1)
     texts = [text(draw, size) for size in (1, 4, 5, 6, 100, 1000)] + ["", "Mixed  Case\n text"]
     together = minhash.signatures(texts)

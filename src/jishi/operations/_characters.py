@@ -1,6 +1,6 @@
 """What the characters of a text are, told for all at once by a table: letters of a script, digits, spaces, marks, symbols."""
 
-from functools import cache
+from functools import cache, lru_cache
 from unicodedata import category
 
 import numpy
@@ -11,6 +11,7 @@ DIGIT, SPACE, MARK, SYMBOL, OTHER = range(5)  # then the scripts, in the order o
 _CODES = 0x110000
 
 
+@lru_cache(1)  # several operations ask for the same text in turn
 def counts(text: str) -> numpy.ndarray:
     """How many characters of each kind, (5 + scripts,)."""
     codes = numpy.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=numpy.uint32)

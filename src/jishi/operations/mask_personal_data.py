@@ -53,7 +53,7 @@ class Kind:
     real: Callable[[str], object]
 
 
-_DIGITS = re.compile("[0-9][0-9 -]{10}")
+_DIGITS = re.compile(r"[0-9](?:[0-9 -]{10}|\.[0-9]{1,3}\.[0-9])")
 KINDS: Mapping[str, Kind] = {  # in the order they are looked for
     "email": Kind(
         re.compile("@"),
@@ -72,7 +72,7 @@ KINDS: Mapping[str, Kind] = {  # in the order they are looked for
         bool,
     ),
     "ip": Kind(
-        re.compile(r"[0-9]\.[0-9]{1,3}\.[0-9]"),
+        _DIGITS,
         re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w]|\.\d)", re.ASCII),
         _machine,
     ),
@@ -109,9 +109,10 @@ class MaskPersonalData(Operation):
 
     def treat(self, text: str, known: Any = None) -> Treated | None:  # noqa: ARG002
         found: Counter[str] = Counter()
-        for name in self.kinds:
+        hints = {hint for hint in {KINDS[name].hint for name in self.kinds} if hint.search(text)}
+        for name in self.kinds if hints else ():
             kind = KINDS[name]
-            if not kind.hint.search(text):
+            if kind.hint not in hints:
                 continue
 
             def masked(match: re.Match[str], name: str = name, kind: Kind = kind) -> str:

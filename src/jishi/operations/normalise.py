@@ -46,9 +46,8 @@ class Normalise(Operation):
         reasons: Counter[str] = Counter()
         if self.mend and not text.isascii() and _BROKEN.search(text):
             text = _told(reasons, "encoding", text, _ftfy()(text))
-        if _ENDS.search(text):
+        if not text.replace("\n", " ").isprintable():
             text = _told(reasons, "line-ends", text, _ENDS.sub("\n", text))
-        if not text.isprintable() and _CONTROL.search(text):
             text = _told(reasons, "control", text, _CONTROL.sub("", text))
         if self.form != "none" and not unicodedata.is_normalized(self.form, text):
             text = _told(reasons, "unicode", text, unicodedata.normalize(self.form, text))

@@ -10,7 +10,7 @@ from jishi.core.contracts import Operation, Treated, option
 from jishi.operations import _characters
 
 Share = Annotated[float, Field(ge=0, le=1)]
-SAMPLE = 5_000  # characters that are compressed, or looked through for function words
+SAMPLE = 2_000  # characters that are compressed, or looked through for function words
 _ENGLISH = frozenset(["the", "be", "to", "of", "and", "that", "have", "with", "is", "in"])
 _CHINESE = frozenset("的一是在不了有和之也而其以于为")
 LONG = 200  # characters from which function words are expected
