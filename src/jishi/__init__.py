@@ -12,6 +12,7 @@ from jishi.api import (
     plan,
     predict,
     prepare,
+    pretrain,
     schema,
     search,
     serve,
@@ -19,6 +20,6 @@ from jishi.api import (
 
 __version__ = "0.1.0"
 __all__ = [
-    "doctor", "embed", "evaluate", "finetune", "index", "list_models", "load", "mine", "plan", "predict", "prepare", "schema",
-    "search", "serve",
+    "doctor", "embed", "evaluate", "finetune", "index", "list_models", "load", "mine", "plan", "predict", "prepare",
+    "pretrain", "schema", "search", "serve",
 ]  # fmt: skip

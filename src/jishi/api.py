@@ -1,4 +1,4 @@
-"""The verbs of Jishi: prepare, finetune, evaluate, predict, index, search, serve, and what lists and checks. One function each.
+"""The verbs of Jishi: prepare, pretrain, finetune, evaluate, predict, index, search, serve, and what lists and checks.
 
 A verb takes a spec file or its main value first, and any field of its spec by keyword:
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from jishi.data.dataset import Dataset
     from jishi.lifecycle.corpus import Corpus
     from jishi.lifecycle.finetune import Result
+    from jishi.lifecycle.pretrain import Pretrained
     from jishi.predictor import Predictor
     from jishi.training.loop import Event, Loop
 
@@ -60,12 +61,31 @@ def finetune(
     return finetune(read(FinetuneSpec, source, settings, overrides), listen, watch)
 
 
-def plan(source: Source = None, /, *, overrides: Sequence[str] = (), **settings: Any) -> dict[str, Any]:
-    """What a fine-tuning would take: parameters, tokens, steps, memory in bytes and seconds, from two timed steps."""
-    from jishi.lifecycle.finetune import FinetuneSpec
+def pretrain(
+    source: Source = None,
+    /,
+    *,
+    overrides: Sequence[str] = (),
+    listen: Callable[[Event], None] = lambda _: None,
+    watch: Callable[[Loop], None] = lambda _: None,
+    **settings: Any,
+) -> Pretrained:
+    """Learn from rows without labels, from nothing or from a base, and write a base that `finetune` starts from.
+
+    `listen` and `watch` are as in `finetune`.
+    """
+    from jishi.lifecycle.pretrain import PretrainSpec, pretrain
+
+    return pretrain(read(PretrainSpec, source, settings, overrides), listen, watch)
+
+
+def plan(
+    source: Source = None, /, *, verb: str = "finetune", overrides: Sequence[str] = (), **settings: Any
+) -> dict[str, Any]:
+    """What a fine-tuning or a pretraining would take: parameters, tokens, steps, memory in bytes and seconds, from a trial."""
     from jishi.lifecycle.plan import plan
 
-    return plan(read(FinetuneSpec, source, settings, overrides))
+    return plan(read(spec_of(verb), source, settings, overrides))
 
 
 def evaluate(source: Source = None, /, *, overrides: Sequence[str] = (), **settings: Any) -> dict[str, Any]:
@@ -190,9 +210,10 @@ def spec_of(verb: str) -> type:
     from jishi.lifecycle.evaluate import EvaluateSpec
     from jishi.lifecycle.finetune import FinetuneSpec
     from jishi.lifecycle.prepare import PrepareSpec
+    from jishi.lifecycle.pretrain import PretrainSpec
     from jishi.serving.spec import ServeSpec
 
-    specs = (EvaluateSpec, FinetuneSpec, PrepareSpec, ServeSpec)
+    specs = (EvaluateSpec, FinetuneSpec, PrepareSpec, PretrainSpec, ServeSpec)
     for cls in specs:
         if cls.__name__.removesuffix("Spec").lower() == verb:
             return cls

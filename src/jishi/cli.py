@@ -73,7 +73,9 @@ def finetune(
         if dry_run:
             _show(api.plan(main, overrides=overrides), as_json, terminal.plan)
             return
-        with terminal.Training(as_json, resume=_resuming([*(words or []), *(["--on", on] if on else [])])) as training:
+        with terminal.Training(
+            as_json, resume=_resuming("finetune", [*(words or []), *(["--on", on] if on else [])])
+        ) as training:
             result = api.finetune(main, overrides=overrides, listen=training.hear, watch=training.watch)
         if result.interrupted:
             raise typer.Exit(130)
@@ -87,6 +89,34 @@ def finetune(
             _print({"kind": "result", **summary}, indent=None)
         else:
             terminal.result(summary)
+
+    _guarded(run, as_json, debug, lang)
+
+
+@app.command()
+def pretrain(
+    words: Words = None, dry_run: DryRun = False, as_json: Json = False, debug: Debug = False, lang: Lang = None
+) -> None:
+    """Learn from rows without labels and write a base. 从无标签数据预训练，写出基座。"""
+
+    def run() -> None:
+        from jishi import terminal
+
+        main, overrides = _split(words)
+        if dry_run:
+            _show(api.plan(main, verb="pretrain", overrides=overrides), as_json, terminal.plan)
+            return
+        with terminal.Training(as_json, resume=_resuming("pretrain", words or [])) as training:
+            result = api.pretrain(main, overrides=overrides, listen=training.hear, watch=training.watch)
+        if result.interrupted:
+            raise typer.Exit(130)
+        if result.base is None:  # one of several processes, which leaves the telling to the first
+            return
+        summary = {"out": str(result.folder), "base": str(result.base), **result.record}
+        if as_json:
+            _print({"kind": "result", **summary}, indent=None)
+        else:
+            terminal.base(summary)
 
     _guarded(run, as_json, debug, lang)
 
@@ -307,9 +337,9 @@ def _split(words: list[str] | None) -> tuple[str | None, list[str]]:
     return None, words
 
 
-def _resuming(words: list[str]) -> str:
-    """The command that goes on with a fine-tuning, whatever was asked for at its start."""
-    return shlex.join(["jishi", "finetune", *(word for word in words if not word.startswith("resume=")), "resume=auto"])
+def _resuming(verb: str, words: list[str]) -> str:
+    """The command that goes on with a training, whatever was asked for at its start."""
+    return shlex.join(["jishi", verb, *(word for word in words if not word.startswith("resume=")), "resume=auto"])
 
 
 def _show(value: Any, as_json: bool, render: Callable[[Any], None]) -> None:

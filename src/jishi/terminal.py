@@ -120,6 +120,20 @@ def plan(value: Mapping[str, Any]) -> None:
     pairs({name: f"{figure:,.2f}" if isinstance(figure, float) else figure for name, figure in value.items()})
 
 
+def base(value: Mapping[str, Any]) -> None:
+    """What a pretraining has brought, what it cost, and where the base is."""
+    loss, resources = value["loss"], value["resources"]
+    pairs(
+        {
+            text("cli.loss"): f"{loss['untrained']:.3f} → {loss['trained']:.3f}",
+            text("cli.seconds"): f"{resources['seconds']:.0f}",
+            text("cli.memory"): f"{resources['peak_memory'] / 2**30:.2f} GiB",
+            text("cli.trainable"): f"{resources['trainable_parameters']:,} / {resources['parameters']:,}",
+            text("cli.base"): value["base"],
+        }
+    )
+
+
 def result(value: Mapping[str, Any]) -> None:
     """The scores beside the rivals', what they cost, and where the bundle is."""
     evaluation(value["evaluation"])

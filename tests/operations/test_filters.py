@@ -5,6 +5,7 @@ import pytest
 from jishi.core.errors import DataError
 from jishi.operations.quality_filter import QualityFilter
 from jishi.operations.script_filter import ScriptFilter
+from jishi.operations.split_passages import SplitPassages
 from jishi.operations.split_sentences import SplitSentences
 from jishi.operations.word_filter import WordFilter
 
@@ -107,3 +108,18 @@ def test_sentences(text, sentences):
     assert list(SplitSentences().treat(text).texts) == ["\n".join(sentences)]
     assert list(SplitSentences(apart=True).treat(text).texts) == sentences
     assert SplitSentences().treat("\n".join(sentences)) is None
+
+
+def test_passages_end_where_sentences_do_and_nothing_is_lost():
+    text = "第一句话在这里。第二句话也在这里！\nThis is a third sentence. And this is a fourth one, which is longer than most."
+    found = list(SplitPassages(characters=30).treat(text).texts)
+    assert found == [
+        "第一句话在这里。第二句话也在这里！",
+        "This is a third sentence.",
+        "And this is a fourth one, whic",
+        "h is longer than most.",
+    ]
+    assert SplitPassages(characters=200).treat(text) is None
+    whole = SplitPassages(characters=50).treat(text * 20)
+    assert "".join("".join(whole.texts).split()) == "".join((text * 20).split())
+    assert max(map(len, whole.texts)) <= 50 and whole.reasons == {"passages": len(whole.texts)}

@@ -138,7 +138,7 @@ def _here(wanted: FinetuneSpec, listen: Listener, watch: Callable[[Loop], None])
         clock = time.monotonic()
         begun = start(wanted, folder, store=store)
         watch(begun.loop)
-        facts = _train(begun.loop, run, listen, resume=resume)
+        facts = train(begun.loop, run, listen, resume=resume)
         if facts is None:
             run.status("interrupted")
             return Result(folder, None, {}, {}, interrupted=True)
@@ -185,7 +185,7 @@ def start(wanted: FinetuneSpec, folder: Path, rows: Path | None = None, store: S
     return Begun(task, data, base, processor, held_out, part, untuned, loop)
 
 
-def _train(loop: Loop, run: Run, listen: Listener, *, resume: bool) -> dict[str, Any] | None:
+def train(loop: Loop, run: Run, listen: Listener, *, resume: bool) -> dict[str, Any] | None:
     """Run the loop to its end; None where it was interrupted."""
     facts: dict[str, Any] = {}
     for event in loop.events(resume=resume):

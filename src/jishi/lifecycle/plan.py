@@ -1,4 +1,4 @@
-"""Plan: what a fine-tuning would take on this machine, from a trial that leaves nothing behind."""
+"""Plan: what a fine-tuning or a pretraining would take on this machine, from a trial that leaves nothing behind."""
 
 import tempfile
 from dataclasses import replace
@@ -7,11 +7,13 @@ from typing import Any
 
 import torch
 
-from jishi.lifecycle.finetune import FinetuneSpec, resident_bytes, start
+from jishi.lifecycle import finetune, pretrain
+from jishi.lifecycle.finetune import FinetuneSpec, resident_bytes
+from jishi.lifecycle.pretrain import PretrainSpec
 from jishi.training import trial
 
 
-def plan(wanted: FinetuneSpec) -> dict[str, Any]:
+def plan(wanted: FinetuneSpec | PretrainSpec) -> dict[str, Any]:
     """Rows, tokens, parameters, optimizer steps, seconds of training, and peak memory in bytes.
 
     The memory is what the trial has taken with the heaviest step, a validation and a checkpoint in it, and the answers of the
@@ -19,7 +21,9 @@ def plan(wanted: FinetuneSpec) -> dict[str, Any]:
     """
     with tempfile.TemporaryDirectory() as folder:
         torch.manual_seed(wanted.seed)
-        loop = start(replace(wanted, out=folder), Path(folder)).loop
+        here = replace(wanted, out=folder)
+        begun = pretrain.start if isinstance(here, PretrainSpec) else finetune.start
+        loop = begun(here, Path(folder)).loop
         parameters = list(loop.model.parameters())
         return {
             "rows": len(loop.features),

@@ -1,0 +1,99 @@
+"""From texts without labels to a base that fine-tuning starts from."""
+
+import json
+
+import pytest
+
+import jishi
+from jishi.core.errors import DataError, UsageError
+
+TINY = {"model": {"name": "transformer-encoder", "size": "nano", "dropout": 0.0}, "seed": 0}
+TRAIN = {"precision": "fp32", "threads": 1, "batch_size": 16, "learning_rate": 3e-3, "epochs": 4}
+
+
+def lines():
+    """Texts in which what stands in the second place follows from the first."""
+    pairs = {"cats": "purr", "dogs": "bark", "cows": "moo", "ducks": "quack", "猫": "喵", "狗": "汪"}
+    return [{"text": f"{who} {does} and {who} {does}"} for who, does in pairs.items() for _ in range(40)]
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory):
+    file = tmp_path_factory.mktemp("texts") / "texts.jsonl"
+    rows = [{"text": f"{row['text']} {number % 9}"} for number, row in enumerate(lines())]
+    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return file
+
+
+@pytest.fixture(scope="module")
+def made(texts, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pretrain") / "run"
+    events = []
+    return jishi.pretrain(data=str(texts), out=str(folder), train=TRAIN, listen=events.append, **TINY), events
+
+
+def test_what_was_held_out_is_foreseen_better_and_the_base_says_so(made):
+    result, events = made
+    loss = result.record["loss"]
+    assert loss["trained"] < 0.7 * loss["untrained"]
+    assert [event.kind for event in events][:1] == ["start"] and events[-1].kind == "end"
+    assert json.loads((result.base / "pretraining.json").read_text(encoding="utf-8")) == json.loads(
+        json.dumps(result.record)
+    )
+    best = min(event.values["loss"] for event in events if event.kind == "validation")
+    assert loss["trained"] == pytest.approx(best, abs=1e-5)
+
+
+def test_a_base_is_fine_tuned_from_and_keeps_what_it_learnt(made, tmp_path):
+    from safetensors.numpy import load_file
+
+    said = {"a": "cats purr", "b": "dogs bark"}
+    rows = [{"text": f"{text} {n}", "label": label} for n in range(9) for label, text in said.items()]
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run = jishi.finetune(
+        data=str(file), out=str(tmp_path / "run"), model=str(made[0].base), adapt="frozen", train={"max_steps": 2},
+        task="text-classification",
+    )  # fmt: skip
+    before, after = load_file(made[0].base / "model.safetensors"), load_file(run.bundle / "model.safetensors")
+    name = "encoder.layer.0.attention.self.query.weight"
+    (old,) = (value for key, value in before.items() if key.endswith(name))
+    (new,) = (value for key, value in after.items() if key.endswith(name))
+    assert (old == new).all()
+
+
+def test_an_interrupted_pretraining_goes_on_to_the_same_weights(made, texts, tmp_path):
+    def stop(event):
+        if event.kind == "step" and event.step == 5:
+            loops[-1].stop = True
+
+    loops = []
+    asked = {"data": str(texts), "out": str(tmp_path / "run"), "train": TRAIN, **TINY}
+    assert jishi.pretrain(**asked, listen=stop, watch=loops.append).interrupted
+    again = jishi.pretrain(**asked)
+    weights = [(run.base / "model.safetensors").read_bytes() for run in (made[0], again)]
+    assert weights[0] == weights[1]
+
+
+def test_a_decoder_learns_what_follows(texts, tmp_path):
+    run = jishi.pretrain(
+        data=str(texts), out=str(tmp_path / "run"), objective="causal-lm", train={**TRAIN, "epochs": 2},
+        model={"name": "transformer-decoder", "size": "nano"},
+    )  # fmt: skip
+    assert run.record["loss"]["trained"] < run.record["loss"]["untrained"]
+    assert (run.base / "MANIFEST.json").is_file()
+
+
+def test_what_pretraining_can_not_do_is_told(texts, tmp_path):
+    with pytest.raises(UsageError, match="text-classification is a task"):
+        jishi.pretrain(data=str(texts), out=str(tmp_path / "run"), objective="text-classification", **TINY)
+    with pytest.raises(UsageError, match="model is required"):
+        jishi.pretrain(data=str(texts), out=str(tmp_path / "run"))
+    with pytest.raises(DataError, match="no row to judge"):
+        jishi.pretrain(data={"train": str(texts), "split": (1, 0, 0)}, out=str(tmp_path / "run"), **TINY)
+
+
+def test_a_plan_leaves_nothing_behind(texts, tmp_path):
+    told = jishi.plan(verb="pretrain", data=str(texts), out=str(tmp_path / "run"), train=TRAIN, **TINY)
+    assert 180 < told["rows"] < 210 and told["steps"] == 4 * -(-told["rows"] // 16) and told["seconds"] > 0
+    assert not (tmp_path / "run").exists()
