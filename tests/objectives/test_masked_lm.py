@@ -1,5 +1,6 @@
 import numpy
 import pytest
+import tokenizers
 import torch
 import transformers
 
@@ -121,3 +122,64 @@ def test_a_tokenizer_without_a_mask_is_refused():
     with pytest.raises(ModelError) as caught:
         MaskedLM().encode({"text": "a"}, bare)
     assert str(caught.value)
+
+
+def pieces(found):
+    """A tokenizer of word pieces."""
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    numbers = {piece: number for number, piece in enumerate([*special, *found])}
+    backend = tokenizers.Tokenizer(tokenizers.models.WordPiece(numbers, unk_token="[UNK]"))
+    backend.normalizer = tokenizers.normalizers.BertNormalizer()
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+    backend.post_processor = tokenizers.processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    marks = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), special, strict=True))
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=backend, model_max_length=64, **marks)
+
+
+def test_words_are_hidden_whole_chinese_ones_too():
+    pytest.importorskip("jieba", reason="needs the extra corpus")
+    words = ["我们", "喜欢", "北京", "大学", "electric", "trains"]
+    processor = pieces([*"我们喜欢北京大学", "elect", "##ric", "train", "##s"])
+    objective = MaskedLM(unit="word", share=0.4)
+    row = objective.encode({"text": "我们喜欢北京大学 electric trains"}, processor)
+    own = [row["words"][place] for place in range(row["length"])]
+    assert own[0] == own[-1] == -1 and row["length"] == 2 + 8 + 4
+    apart = [place for place in range(1, row["length"] - 2) if own[place] != own[place + 1]]
+    assert apart in ([2, 4, 6, 8, 10], [2, 4, 8, 10])  # 北京大学 may be one word
+    seen, count = set(), 0
+    for seed in range(300):
+        varied = objective.vary(row, processor, numpy.random.default_rng(seed), training=True)
+        places = hidden(varied).tolist()
+        assert "words" not in varied
+        assert all(
+            (place in places) == (other in places)
+            for place in range(14)
+            for other in range(14)
+            if own[place] == own[other]
+        )
+        seen |= {own[place] for place in places}
+        count += len(places)
+    assert len(seen) == len(set(own)) - 1 <= len(words)
+    assert 0.3 < count / 300 / 12 <= 0.4  # a word for which there is no room is passed over
+
+
+def test_a_row_that_is_cut_keeps_the_words_of_its_tokens():
+    objective = MaskedLM(unit="word", max_length=5)
+    row = objective.encode({"text": "w1 w2 w3 w4 w5 w6"}, PROCESSOR)
+    assert row["truncated"] and row["words"].tolist() == [-1, 0, 1, 2, -1]
+
+
+def test_spans_are_of_tokens_that_follow_each_other():
+    objective, row, runs, shares = MaskedLM(unit="span"), features(60), [], []
+    for seed in range(500):
+        places = hidden(objective.vary(row, PROCESSOR, numpy.random.default_rng(seed), training=True))
+        shares.append(len(places) / 60)
+        runs += [len(run) for run in numpy.split(places, numpy.flatnonzero(numpy.diff(places) > 1) + 1)]
+    assert abs(numpy.mean(shares) - 0.15) < 1e-2
+    single = [
+        len(run)
+        for seed in range(500)
+        for places in [hidden(MaskedLM().vary(row, PROCESSOR, numpy.random.default_rng(seed), training=True))]
+        for run in numpy.split(places, numpy.flatnonzero(numpy.diff(places) > 1) + 1)
+    ]
+    assert numpy.mean(runs) > 2 * numpy.mean(single)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy
 
@@ -11,6 +11,7 @@ from jishi.core.contracts import Base, Batch, Features, Head, Loss, Modality, Ob
 from jishi.core.errors import ModelError
 from jishi.models import tokens
 from jishi.models.cross_entropy import cross_entropy
+from jishi.objectives import _hidden
 
 MASKED, RANDOM = (
     0.8,
@@ -26,6 +27,11 @@ class MaskedLM(Objective):
     targets = ((),)
 
     share: float = option(0.15, "Share of the tokens to guess.", "需要预测的词元比例。", aliases=("mlm_probability",))
+    unit: Literal["token", "word", "span"] = option(
+        "token",
+        "What is hidden together: single tokens; whole words, Chinese ones cut by jieba; or spans of tokens (arXiv:1907.10529).",
+        "一并遮住的单位：单个词元；整词，中文由 jieba 切分；或词元片段（arXiv:1907.10529）。",
+    )
     max_length: int | None = option(
         None,
         "Tokens read of a row; the rest is cut off and counted.",
@@ -45,21 +51,26 @@ class MaskedLM(Objective):
     def encode(self, row: Row, processor: Any) -> Features:
         if processor.mask_token_id is None:
             raise ModelError("objectives.no-mask-token", given=type(processor).__name__)
-        return tokens.encode(processor, row["text"], max_length=self.max_length)
+        features = tokens.encode(processor, row["text"], max_length=self.max_length)
+        words = {"words": _hidden.words(processor, row["text"], features["length"])} if self.unit == "word" else {}
+        return {**features, **words}
 
     def vary(self, features: Features, processor: Any, rng: numpy.random.Generator, *, training: bool) -> Features:  # noqa: ARG002
         """Hide tokens, in validation too; never a special one. The share is exact up to the rounding, which is by chance."""
         ids = features["input_ids"].copy()
         special = numpy.asarray(processor.all_special_ids)
         open_ = numpy.flatnonzero(~numpy.isin(ids, special))
-        chosen = rng.permutation(open_)[: int(self.share * len(open_) + rng.random())]
+        chosen = _hidden.CHOICES[self.unit](open_, features, self.share, rng)
         labels = numpy.full(len(ids), tokens.IGNORED, dtype=numpy.int32)
         labels[chosen] = ids[chosen]
         way = rng.random(len(chosen))
         ids[chosen[way < MASKED]] = processor.mask_token_id
         for place in chosen[way >= 1 - RANDOM]:
             ids[place] = _ordinary(len(processor), special, rng)
-        return {**features, "input_ids": ids, "labels": labels}
+        return {name: value for name, value in features.items() if name != "words"} | {
+            "input_ids": ids,
+            "labels": labels,
+        }
 
     def collate(self, features: Sequence[Features], processor: Any) -> Batch:
         batch = tokens.pad(features, processor)

@@ -1,15 +1,14 @@
 """Passages by the words they share with a query (BM25, Robertson & Zaragoza 2009), Chinese cut into words by jieba."""
 
-import logging
 import re
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 import numpy
 
 from jishi.core.errors import MissingExtra
 from jishi.core.script import SPACELESS
+from jishi.core.words import jieba
 from jishi.retrieval.found import Found, best
 
 _WORD = re.compile(r"\w+")
@@ -46,14 +45,4 @@ def words(text: str) -> list[str]:
     text = text.lower()
     if not SPACELESS.search(text):
         return _WORD.findall(text)
-    return [word for word in _jieba().cut_for_search(text) if _WORD.search(word)]
-
-
-@cache
-def _jieba() -> Any:
-    try:
-        import jieba
-    except ModuleNotFoundError as missing:
-        raise MissingExtra("jieba", "retrieval") from missing
-    jieba.setLogLevel(logging.WARNING)
-    return jieba.Tokenizer()
+    return [word for word in jieba("retrieval").cut_for_search(text) if _WORD.search(word)]

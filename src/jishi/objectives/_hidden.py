@@ -1,0 +1,61 @@
+"""Which tokens of a row are hidden: single ones, those of whole words, or spans. Each choice hides the share asked for."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy
+
+from jishi.core import words as whole
+from jishi.core.contracts import Features
+
+SHORTER, LONGEST = 0.2, 10  # spans: lengths are drawn from a geometric distribution, 3.8 tokens in the mean
+
+
+def words(processor: Any, text: str, length: int) -> numpy.ndarray:
+    """(T,) the number of the word that each of the first `length` tokens is of; -1 for special tokens."""
+    encoded = processor(text, return_offsets_mapping=True, return_special_tokens_mask=True, verbose=False)
+    offsets = numpy.asarray(encoded["offset_mapping"]).reshape(-1, 2)
+    starts = numpy.asarray([start for start, _ in whole.spans(text, "corpus")] or [0])
+    # A token that begins with a space belongs to the word behind it: its last character tells.
+    found = numpy.searchsorted(starts, numpy.maximum(offsets[:, 1] - 1, offsets[:, 0]), "right") - 1
+    found[numpy.asarray(encoded["special_tokens_mask"], dtype=bool)] = -1
+    if length < len(found):  # cut: what special tokens end it is kept
+        behind = int((numpy.cumsum(found[::-1] >= 0) == 0).sum())
+        found = numpy.concatenate([found[: length - behind], found[len(found) - behind :]])
+    return found.astype(numpy.int32)
+
+
+def _tokens(places: numpy.ndarray, _: Features, share: float, rng: numpy.random.Generator) -> numpy.ndarray:
+    return rng.permutation(places)[: _count(places, share, rng)]
+
+
+def _words(places: numpy.ndarray, features: Features, share: float, rng: numpy.random.Generator) -> numpy.ndarray:
+    """Words in a random order, each that the count still has room for."""
+    left, chosen = _count(places, share, rng), []
+    groups = numpy.split(places, numpy.flatnonzero(numpy.diff(features["words"][places])) + 1)
+    for place in rng.permutation(len(groups)).tolist():
+        if len(groups[place]) <= left:
+            chosen.append(groups[place])
+            left -= len(groups[place])
+        if not left:
+            break
+    return numpy.concatenate([places[:0], *chosen])
+
+
+def _spans(places: numpy.ndarray, _: Features, share: float, rng: numpy.random.Generator) -> numpy.ndarray:
+    count = _count(places, share, rng)
+    hidden = numpy.zeros(len(places), dtype=bool)
+    while (left := count - int(hidden.sum())) > 0:
+        length = min(int(rng.geometric(SHORTER)), LONGEST, left)
+        start = int(rng.integers(len(places) - length + 1))
+        hidden[start : start + length] = True
+    return places[hidden]
+
+
+def _count(places: numpy.ndarray, share: float, rng: numpy.random.Generator) -> int:
+    """The share of the tokens, exact up to the rounding, which is by chance."""
+    return int(share * len(places) + rng.random())
+
+
+Choice = Callable[[numpy.ndarray, Features, float, numpy.random.Generator], numpy.ndarray]
+CHOICES: Mapping[str, Choice] = {"token": _tokens, "word": _words, "span": _spans}  # places of a row → those hidden
