@@ -210,3 +210,11 @@ def test_what_is_masked_is_not_shown():
     tally, operation = Tally(), MaskPersonalData()
     tally.add("a:1", "call 13812345678", operation.treat("call 13812345678"), discreet=operation.discreet)
     assert tally.samples == {"mobile": [{"where": "a:1", "after": "call <mobile>"}]}
+
+
+def test_lines_in_another_encoding_are_counted_and_an_encoding_can_be_named(tmp_path):
+    file = tmp_path / "a.txt"
+    file.write_bytes("全部是统一码的一行\n".encode() * 3 + "这一行不是\n".encode("gb18030"))
+    assert clean(spec(file), tmp_path / "out").report["ledger"][0]["reasons"] == {"data.bad-encoding": 1}
+    file.write_bytes("繁體中文一行\n".encode("big5"))
+    assert texts(clean(spec(file, encoding="big5"), tmp_path / "big5").path) == ["繁體中文一行"]

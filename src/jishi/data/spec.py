@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field
 from jishi.core.contracts import option
 
 PARTS = ("train", "validation", "test")
+Encoding = Literal["auto", "utf-8", "gb18030", "big5", "latin-1", "cp1252"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -89,7 +90,7 @@ class DataSpec:
         "The largest row, in bytes; a longer one is a bad row and is never held whole.",
         "单行的最大字节数；超过的是坏行，不会整行读入内存。",
     )
-    encoding: Literal["auto", "utf-8", "gb18030", "big5", "latin-1", "cp1252"] = option(
+    encoding: Encoding = option(
         "auto",
         "The encoding of text files; auto tells UTF-8 and GB18030 apart.",
         "文本文件的编码；auto 会自动区分 UTF-8 与 GB18030。",

@@ -16,6 +16,7 @@ from jishi.core.contracts import Operation, option
 from jishi.core.errors import DataError, RowError
 from jishi.data.sources import formats
 from jishi.data.sources.limits import Limits
+from jishi.data.spec import Encoding
 from jishi.lifecycle import stage
 from jishi.lifecycle.stage import Batch, Stage, Text
 from jishi.lifecycle.tally import Tally
@@ -57,6 +58,11 @@ class CorpusSpec:
     )
     max_row_bytes: Annotated[int, Field(ge=64, le=2**30)] = option(
         2**24, "The largest row, in bytes; a longer one is a bad row.", "单行的最大字节数；超过的是坏行。"
+    )
+    encoding: Encoding = option(
+        "auto",
+        "The encoding of text files; auto tells UTF-8 and GB18030 apart.",
+        "文本文件的编码；auto 会自动区分 UTF-8 与 GB18030。",
     )
     processes: Annotated[int, Field(ge=1, le=256)] | None = option(
         None, "How many work at once; left out, as many as cores are free.", "并行进程数；省略时为空闲核数。"
@@ -169,7 +175,7 @@ def _inside(source: Source) -> list[Path]:
 def _read(spec: CorpusSpec) -> Iterator[Batch]:
     """All texts of the sources in order. Raises RowError at the first bad row where the spec says stop."""
     batch, size, place = Batch(), 0, 0
-    limits = Limits(spec.max_row_bytes, "auto")
+    limits = Limits(spec.max_row_bytes, spec.encoding)
     rows = (
         (number, where, raw)
         for number, source in enumerate(spec.sources)
