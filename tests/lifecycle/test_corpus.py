@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,6 +120,28 @@ def test_what_was_done_is_not_done_again(raw, tmp_path, monkeypatch):
     assert [one.text for one in stage.texts(folder)] == texts(whole.path)
     assert tallies[1].seen == tallies[1].kept == len(texts(whole.path))
     assert sum(times - 1 for times in asked.values()) == 26 - done  # of the part that was not done, and no more
+
+
+def test_a_corpus_that_was_cut_off_anywhere_is_the_same_in_the_end(raw, tmp_path, monkeypatch):
+    monkeypatch.setattr(stage, "BATCH", 400)
+    monkeypatch.setattr(stage, "PART_BATCHES", 2)
+    steps = spec(raw, operations=(Deduplicate(), LineFilter(texts=5), MaskPersonalData()))
+    whole = clean(steps, tmp_path / "whole")
+    write, times = stage._write, Counter()
+
+    def cut(part, results, **settings):
+        times["written"] += 1
+        if times["written"] % 3 == 0:
+            raise KeyboardInterrupt
+        write(part, results, **settings)
+
+    monkeypatch.setattr(stage, "_write", cut)
+    while not (tmp_path / "out" / RECORD).exists():
+        with suppress(KeyboardInterrupt):
+            clean(steps, tmp_path / "out")
+    assert times["written"] > 20
+    for name in (TRAIN, RECORD):
+        assert (whole.path / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
 
 
 def test_a_corpus_that_was_made_is_not_made_again_and_another_recipe_is(raw, tmp_path):

@@ -7,9 +7,11 @@ from cases.case import LAST_ONLY, Case
 DECODINGS = ("argmax", "viterbi", "crf")
 
 
-def entities(folder: str, name: str, decoding: str = "viterbi", rows: int | None = None, **settings: Any) -> Case:
+def entities(
+    folder: str, name: str, decoding: str = "viterbi", rows: int | None = None, epochs: int = 3, **settings: Any
+) -> Case:
     """With e5-small, judged on the whole official test set."""
-    train = {"epochs": 3, "batch_size": 16, "learning_rate": 1e-4, "validate_every": LAST_ONLY}
+    train = {"epochs": epochs, "batch_size": 16, "learning_rate": 1e-4, "validate_every": LAST_ONLY}
     task = {"name": "token-classification", "decoding": decoding}
     model = {"name": "e5-small", "vocabulary": "scripts"}
     return Case(
@@ -17,7 +19,7 @@ def entities(folder: str, name: str, decoding: str = "viterbi", rows: int | None
         folder,
         {"model": model, "task": task, "train": train, **settings},
         rows,
-        3 if rows is None else 1,
+        seeds=1,
     )
 
 
@@ -25,8 +27,8 @@ def entities(folder: str, name: str, decoding: str = "viterbi", rows: int | None
 SLOTS = {"data": {"columns": {"spans": "slots"}, "on_bad_row": "skip"}}
 
 CASES = [
-    entities("wnut17", "full"),
-    entities("uner_gsdsimp_zh", "full"),
+    entities("wnut17", "full", epochs=6),
+    entities("uner_gsdsimp_zh", "full", epochs=6),
     *[entities("uner_gsdsimp_zh", f"1000 rows {decoding}", decoding, 1000) for decoding in DECODINGS],
     *[entities("wnut17", f"1000 rows {decoding}", decoding, 1000) for decoding in DECODINGS],
     *[entities("restaurant8k_slots", f"1000 rows {decoding}", decoding, 1000, **SLOTS) for decoding in DECODINGS],

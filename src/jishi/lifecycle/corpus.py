@@ -135,9 +135,7 @@ def _stages(spec: CorpusSpec, work: Path) -> tuple[list[Tally], Path]:
 
         found = stage.run(Stage(operations, known, last), batches, folder, processes)
         tallies += found if before is None else found[1:]
-        if before is not None:
-            shutil.rmtree(before)
-        before = folder
+        before = folder  # what came before is kept until all is done: who goes on asks for its surveys again
         count = found[-1].given
         known = last.settle(stage.surveys(folder), count) if last and count else None
     assert before
