@@ -16,10 +16,12 @@ from jishi.api import (
     schema,
     search,
     serve,
+    tokenizer,
 )  # fmt: skip
 
 __version__ = "0.1.0"
 __all__ = [
     "doctor", "embed", "evaluate", "finetune", "index", "list_models", "load", "mine", "plan", "predict", "prepare",
     "pretrain", "schema", "search", "serve",
+    "tokenizer",
 ]  # fmt: skip

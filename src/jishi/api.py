@@ -61,6 +61,13 @@ def finetune(
     return finetune(read(FinetuneSpec, source, settings, overrides), listen, watch)
 
 
+def tokenizer(source: Source = None, /, *, overrides: Sequence[str] = (), **settings: Any) -> dict[str, Any]:
+    """Learn a vocabulary from texts, and say how well it cuts texts that it was not learnt from."""
+    from jishi.lifecycle.tokenizer import TokenizerSpec, tokenizer
+
+    return tokenizer(read(TokenizerSpec, source, settings, overrides))
+
+
 def pretrain(
     source: Source = None,
     /,
@@ -211,9 +218,10 @@ def spec_of(verb: str) -> type:
     from jishi.lifecycle.finetune import FinetuneSpec
     from jishi.lifecycle.prepare import PrepareSpec
     from jishi.lifecycle.pretrain import PretrainSpec
+    from jishi.lifecycle.tokenizer import TokenizerSpec
     from jishi.serving.spec import ServeSpec
 
-    specs = (EvaluateSpec, FinetuneSpec, PrepareSpec, PretrainSpec, ServeSpec)
+    specs = (EvaluateSpec, FinetuneSpec, PrepareSpec, PretrainSpec, ServeSpec, TokenizerSpec)
     for cls in specs:
         if cls.__name__.removesuffix("Spec").lower() == verb:
             return cls

@@ -46,8 +46,7 @@ def prepare(words: Words = None, as_json: Json = False, debug: Debug = False, la
     def run() -> None:
         from jishi import terminal
 
-        main, overrides = _split(words)
-        made = api.prepare(main, overrides=overrides)
+        made = _asked(api.prepare, words)
         told = {"path": str(made.path), "fingerprint": made.fingerprint, "report": made.report}
         _show(told, as_json, terminal.corpus if "mixture" in made.report else terminal.data)
 
@@ -94,6 +93,18 @@ def finetune(
 
 
 @app.command()
+def tokenizer(words: Words = None, as_json: Json = False, debug: Debug = False, lang: Lang = None) -> None:
+    """Learn a vocabulary from texts. 从文本学习词表。"""
+
+    def run() -> None:
+        from jishi import terminal
+
+        _show(_asked(api.tokenizer, words), as_json, terminal.tokenizer)
+
+    _guarded(run, as_json, debug, lang)
+
+
+@app.command()
 def pretrain(
     words: Words = None, dry_run: DryRun = False, as_json: Json = False, debug: Debug = False, lang: Lang = None
 ) -> None:
@@ -128,8 +139,7 @@ def evaluate(words: Words = None, as_json: Json = False, debug: Debug = False, l
     def run() -> None:
         from jishi import terminal
 
-        main, overrides = _split(words)
-        _show(api.evaluate(main, overrides=overrides), as_json, terminal.evaluation)
+        _show(_asked(api.evaluate, words), as_json, terminal.evaluation)
 
     _guarded(run, as_json, debug, lang)
 
@@ -253,11 +263,7 @@ def mine(
 def serve(words: Words = None, as_json: Json = False, debug: Debug = False, lang: Lang = None) -> None:
     """Answer over HTTP, with a page to try it. 启动 HTTP 服务与试用页面。"""
 
-    def run() -> None:
-        main, overrides = _split(words)
-        api.serve(main, overrides=overrides)
-
-    _guarded(run, as_json, debug, lang)
+    _guarded(lambda: _asked(api.serve, words), as_json, debug, lang)
 
 
 @models_app.command("list")
@@ -306,11 +312,7 @@ def config_show(
 
         main, overrides = _split(words)
         value = spec.dump(api.read(api.spec_of(verb), main, {}, overrides))
-        _show(
-            value,
-            as_json,
-            lambda value: typer.echo(yaml.safe_dump(value, allow_unicode=True, sort_keys=False).rstrip()),
-        )
+        _show(value, as_json, lambda it: typer.echo(yaml.safe_dump(it, allow_unicode=True, sort_keys=False).rstrip()))
 
     _guarded(run, as_json, debug, lang)
 
@@ -335,6 +337,12 @@ def _split(words: list[str] | None) -> tuple[str | None, list[str]]:
     if words and "=" not in words[0]:
         return words[0], words[1:]
     return None, words
+
+
+def _asked(verb: Callable[..., Any], words: list[str] | None) -> Any:
+    """What a verb of the API comes to, asked with the words of a command."""
+    main, overrides = _split(words)
+    return verb(main, overrides=overrides)
 
 
 def _resuming(verb: str, words: list[str]) -> str:

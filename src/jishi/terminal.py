@@ -120,6 +120,16 @@ def plan(value: Mapping[str, Any]) -> None:
     pairs({name: f"{figure:,.2f}" if isinstance(figure, float) else figure for name, figure in value.items()})
 
 
+def tokenizer(value: Mapping[str, Any]) -> None:
+    """How well a vocabulary cuts texts, by script, and where it is."""
+    names = ("texts", "tokens", "unknown", "fertility", "bytes", "coverage")
+    table = Table("", *(text(f"cli.{name}") for name in names), box=None, pad_edge=False)
+    for part, found in value["report"].items():
+        table.add_row(part, *(f"{found[name]:,}" if name in names[:2] else f"{found[name]:.3f}" for name in names))
+    console.print(table)
+    pairs({"path": value["path"], text("cli.vocabulary"): f"{value['size']:,}"})
+
+
 def base(value: Mapping[str, Any]) -> None:
     """What a pretraining has brought, what it cost, and where the base is."""
     loss, resources = value["loss"], value["resources"]

@@ -21,5 +21,5 @@ def pairs(name: str, data: str, source: str, target: str, epochs: int, **task: i
 CASES = [
     pairs("zh-en", "tatoeba_zh_en", "zh", "en", 12),
     pairs("en-zh", "tatoeba_zh_en", "en", "zh", 12),
-    pairs("classical-modern", "classical_modern_zh", "classical", "modern", 12),
+    pairs("classical-modern", "classical_modern_zh", "classical", "modern", 6),
 ]

@@ -50,7 +50,7 @@ def learns_processor(spec: ModelSpec) -> bool:
     """Whether the processor is made from the training rows: a vocabulary learnt, or cut down to theirs."""
     origin = locate(spec)
     if isinstance(origin, scratch.Design):
-        return origin.learns
+        return origin.learns and not spec.tokenizer
     return spec.vocabulary in ("scripts", "corpus") and folder.has_tokenizer(origin)
 
 
@@ -63,6 +63,8 @@ def processor(spec: ModelSpec, rows: Iterable[Row] | None = None) -> Any:
     origin = locate(spec)
     if spec.tokens and not (isinstance(origin, scratch.Design) and origin.learns):
         raise ModelError("models.no-pattern", name=spec.name)
+    if spec.tokenizer:
+        return _given(spec, origin)
     if isinstance(origin, scratch.Design):
         return origin.processor(spec.name, rows, spec.tokens)
     found = checkpoint.processor(origin)
@@ -100,6 +102,21 @@ def reload(path: Path, architecture: str) -> tuple[PreTrainedModel, Any]:
     kind = mapping[type(config)]
     options = {} if architecture else heads.bare(kind)
     return checkpoint.weights(kind, path, config, exact=True, **options).eval(), checkpoint.processor(path)
+
+
+def _given(spec: ModelSpec, origin: Any) -> Any:
+    """The tokenizer a spec names, for a design that reads text. Raises ModelError for any other model, or where it is none."""
+    if not (isinstance(origin, scratch.Design) and origin.learns):
+        raise ModelError("models.own-tokenizer", name=spec.name)
+    path = Path(str(spec.tokenizer))
+    if not folder.has_tokenizer(path):
+        raise ModelError("models.no-tokenizer", path=path)
+    found = checkpoint.processor(path)
+    if not hasattr(
+        origin.config(spec.size, found), "type_vocab_size"
+    ):  # it reads one text, or tells two apart by marks
+        found.model_input_names = [name for name in found.model_input_names if name != "token_type_ids"]
+    return found
 
 
 def _from_scratch(spec: ModelSpec, design: scratch.Design, head: Head, base: Base, processor: Any) -> PreTrainedModel:

@@ -37,6 +37,11 @@ class ModelSpec:
         "counts, and what lies between two tokens is one too.",
         "一个词元的正则表达式，供从零训练的结构用于没有词的文本（分子式、DNA）；区分大小写，两个词元之间的内容也算一个词元。",
     )
+    tokenizer: str | None = option(
+        None,
+        "The folder of a tokenizer that `jishi tokenizer` made, for a design trained from scratch; empty: learnt from the rows.",
+        "`jishi tokenizer` 生成的分词器目录，供从零训练的结构使用；留空则从数据中学习。",
+    )
     pooling: Literal["cls", "mean", "max"] | None = option(
         None, "How a sentence vector is made; empty takes what the base says.", "句向量的汇聚方式；留空则按基座的说明。"
     )

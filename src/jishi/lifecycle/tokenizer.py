@@ -1,0 +1,65 @@
+"""Tokenizer: texts become a vocabulary of the size asked for, judged on texts it was not learnt from."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from jishi.core import publish
+from jishi.core.contracts import option
+from jishi.core.errors import DataError
+from jishi.data import places
+from jishi.data.rows import read
+from jishi.models import vocabulary
+
+HELD_OUT = 20  # of so many texts one is not learnt from
+JUDGED = 2_000  # texts at most that the report is of
+REPORT = "tokenizer_report.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizerSpec:
+    """What `jishi tokenizer` is asked for."""
+
+    data: str = option(en="The texts: a file, or the folder of a corpus.", zh="文本：文件，或语料目录。")
+    out: str = option(en="The folder to write.", zh="要写入的目录。")
+    kind: Literal["wordpiece", "bpe", "unigram", "character"] = option(
+        "bpe",
+        "wordpiece (BERT's, words and single Chinese characters), bpe of bytes (nothing is unknown), unigram, or character.",
+        "wordpiece（BERT 式，词与单个汉字）、bpe（字节级，没有未知词元）、unigram 或 character（逐字）。",
+    )
+    size: Annotated[int, Field(ge=64, le=1_000_000)] = option(16_000, "The most tokens.", "词元数上限。")
+    lowercase: bool = option(False, "Whether letter case is set aside.", "是否忽略大小写。")
+    column: str = option("text", "The column of the text.", "存放文本的列。")
+    texts: Annotated[int, Field(ge=1)] = option(
+        200_000, "Texts that are read at most, the first ones.", "最多读取的文本数（从头开始）。"
+    )
+    max_length: Annotated[int, Field(ge=8)] = option(
+        512, "Tokens a model with this tokenizer reads at most.", "使用该分词器的模型最多读取的词元数。"
+    )
+
+
+def tokenizer(wanted: TokenizerSpec) -> dict[str, Any]:
+    """Write the folder of a spec; what it came to: "path", "size", "report". Raises DataError where there is no text."""
+    found = list(islice(_texts(wanted), wanted.texts))
+    if not found:
+        raise DataError("data.no-rows", path=wanted.data)
+    held_out = found[HELD_OUT - 1 :: HELD_OUT] or found
+    learnt = [text for place, text in enumerate(found, 1) if place % HELD_OUT]
+    made = vocabulary.learn(wanted.kind, learnt, wanted.size, lowercase=wanted.lowercase, max_length=wanted.max_length)
+    report = vocabulary.report(made, held_out[:: -(-len(held_out) // JUDGED)])
+    with publish.folder(Path(wanted.out)) as folder:
+        made.save_pretrained(folder)
+        publish.write_text(folder / REPORT, json.dumps(report, ensure_ascii=False, indent=2) + "\n")
+    return {"path": wanted.out, "size": len(made), "report": report}
+
+
+def _texts(wanted: TokenizerSpec) -> Iterator[str]:
+    for file in places.parts(Path(wanted.data)).get("train", []):
+        for _, row in read(file):
+            if isinstance(text := row.get(wanted.column), str) and text.strip():
+                yield text

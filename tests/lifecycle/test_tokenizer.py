@@ -1,0 +1,48 @@
+"""From texts to a tokenizer that a design is pretrained with."""
+
+import json
+
+import pytest
+from transformers import AutoTokenizer
+
+import jishi
+from jishi.core.errors import DataError, ModelError
+
+
+@pytest.fixture
+def texts(tmp_path):
+    file = tmp_path / "texts.jsonl"
+    rows = [
+        {"text": f"the {who} says {what} number {n}"}
+        for n in range(20)
+        for who, what in (("cat", "purr"), ("dog", "bark"))
+    ]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return file
+
+
+@pytest.mark.parametrize(
+    ("design", "objective"), [("transformer-encoder", "masked-lm"), ("transformer-decoder", "causal-lm")]
+)
+def test_a_design_is_pretrained_with_a_tokenizer_that_was_made(design, objective, texts, tmp_path):
+    made = jishi.tokenizer(data=str(texts), out=str(tmp_path / "tokenizer"), kind="bpe", size=300)
+    assert made["report"]["all"]["unknown"] == 0 and made["report"]["all"]["texts"] == 2  # of 40 texts every twentieth
+    run = jishi.pretrain(
+        data=str(texts), out=str(tmp_path / "run"), objective=objective, train={"max_steps": 2, "precision": "fp32"},
+        model={"name": design, "size": "nano", "tokenizer": made["path"]},
+    )  # fmt: skip
+    assert json.loads((run.base / "config.json").read_text())["vocab_size"] == made["size"]
+    given, kept = (AutoTokenizer.from_pretrained(folder).get_vocab() for folder in (made["path"], run.base))
+    assert given == kept
+
+
+def test_what_is_no_place_for_a_tokenizer_is_told(texts, tmp_path):
+    asked = {"data": str(texts), "out": str(tmp_path / "run"), "train": {"max_steps": 1}}
+    with pytest.raises(ModelError, match="holds no tokenizer"):
+        jishi.pretrain(**asked, model={"name": "transformer-encoder", "tokenizer": str(tmp_path)})
+    with pytest.raises(ModelError, match="tokenizer of its own"):
+        jishi.pretrain(
+            **{**asked, "out": str(tmp_path / "other")}, model={"name": "resnet", "tokenizer": str(tmp_path)}
+        )
+    with pytest.raises(DataError, match="no row"):
+        jishi.tokenizer(data=str(texts), out=str(tmp_path / "tokenizer"), column="title")
