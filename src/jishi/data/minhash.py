@@ -5,7 +5,7 @@ each gram is hashed once, its hash chooses one of the bins, the least hash of a 
 takes the value of another bin, by an order that is the same for all (optimal densification, arXiv:1703.04664).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 
 import numpy
@@ -57,13 +57,12 @@ def grams(texts: Sequence[str]) -> tuple[numpy.ndarray, numpy.ndarray]:
     return hashes[inside[: len(hashes)]], owners[inside]
 
 
-def bands(found: numpy.ndarray) -> Iterator[numpy.ndarray]:
-    """For each band one uint64 a text, (texts,): equal where the texts agree in all bins of the band."""
-    for band in range(BANDS):
-        folded = numpy.zeros(len(found), dtype=numpy.uint64)
-        for column in found[:, band * BAND_BINS : (band + 1) * BAND_BINS].T:
-            folded = (folded ^ column) * _GOLDEN
-        yield folded
+def band(found: numpy.ndarray, number: int) -> numpy.ndarray:
+    """Of one of the BANDS one uint64 a text, (texts,): equal where the texts agree in all bins of the band."""
+    folded = numpy.zeros(len(found), dtype=numpy.uint64)
+    for column in found[:, number * BAND_BINS : (number + 1) * BAND_BINS].T:
+        folded = (folded ^ column) * _GOLDEN
+    return folded
 
 
 def similarity(left: numpy.ndarray, right: numpy.ndarray) -> numpy.ndarray:

@@ -71,7 +71,8 @@ def _pairs(earlier: Texts, later: Texts) -> Iterator[tuple[int, int]]:
 def _candidates(earlier: Texts, later: Texts) -> list[tuple[int, int]]:
     """Pairs of places (earlier, later) that agree in a band and look alike by signature, exact duplicates left out."""
     found = []
-    for there, here in zip(minhash.bands(earlier.signatures), minhash.bands(later.signatures), strict=True):
+    for number in range(minhash.BANDS):
+        there, here = (minhash.band(texts.signatures, number) for texts in (earlier, later))
         order = numpy.argsort(there, kind="stable")
         begin = numpy.searchsorted(there[order], here, "left")
         end = numpy.searchsorted(there[order], here, "right")

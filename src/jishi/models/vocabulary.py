@@ -40,7 +40,7 @@ def report(processor: Any, texts: Sequence[str]) -> dict[str, dict[str, float]]:
     """What the tokens come to, over "all" texts and by the script most letters are of.
 
     "unknown": the share of tokens the vocabulary lacks; "fertility": tokens a word, a Chinese character being one;
-    "bytes": of UTF-8 a token stands for; "coverage": the share of distinct words that are one token.
+    "bytes": of UTF-8 a token stands for; "coverage": the share of distinct words that are one token, alone or behind a space.
     """
     parts: dict[str, list[str]] = {"all": list(texts)}
     for text in texts:
@@ -55,7 +55,7 @@ def _measure(processor: Any, texts: Sequence[str]) -> dict[str, float]:
 
     cut = [ids(text) for text in texts]
     words = [text[start:end] for text in texts for start, end in script.units(text)]
-    alone = [ids(word) for word in dict.fromkeys(words)]
+    known = [any(_whole(processor, ids(form)) for form in (word, f" {word}")) for word in dict.fromkeys(words)]
     tokens = sum(map(len, cut))
     return {
         "texts": len(texts),
@@ -63,8 +63,12 @@ def _measure(processor: Any, texts: Sequence[str]) -> dict[str, float]:
         "unknown": sum(one.count(processor.unk_token_id) for one in cut) / max(tokens, 1),
         "fertility": tokens / max(len(words), 1),
         "bytes": sum(len(text.encode()) for text in texts) / max(tokens, 1),
-        "coverage": sum(len(one) == 1 and one[0] != processor.unk_token_id for one in alone) / max(len(alone), 1),
+        "coverage": sum(known) / max(len(known), 1),
     }
+
+
+def _whole(processor: Any, ids: Sequence[int]) -> bool:
+    return len(ids) == 1 and ids[0] != processor.unk_token_id
 
 
 def _wordpiece(texts: Sequence[str], size: int, lower: Any) -> Any:
@@ -74,7 +78,11 @@ def _wordpiece(texts: Sequence[str], size: int, lower: Any) -> Any:
     normalizer = normalizers.Sequence([normalizers.BertNormalizer(lowercase=False, strip_accents=False), lower])
     splitter = pre_tokenizers.BertPreTokenizer()
     counted = Counter(word for text in texts for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)))
-    characters = Counter(character for word, count in counted.items() for character in word * count)
+    characters, inside = Counter[str](), set[str]()
+    for word, count in counted.items():
+        inside.update(word[1:])
+        for character in word:
+            characters[character] += count
     alphabet = [one for one, _ in _ranked(characters)[: size // 2]]
     learner = Tokenizer(models.BPE(unk_token=UNKNOWN))
     learner.pre_tokenizer, learner.normalizer = splitter, normalizer
@@ -88,7 +96,7 @@ def _wordpiece(texts: Sequence[str], size: int, lower: Any) -> Any:
         for place, piece in enumerate(learner.model.tokenize(word)):
             pieces[piece.value if not place else INSIDE + piece.value] += count
     del pieces[UNKNOWN]
-    known = [*alphabet, *(INSIDE + one for one in alphabet if any(one in word[1:] for word in counted))]
+    known = [*alphabet, *(INSIDE + one for one in alphabet if one in inside)]
     ranked = dict.fromkeys([*SPECIAL, *known, *(piece for piece, _ in _ranked(pieces))])
     vocabulary = {piece: number for number, piece in enumerate(list(ranked)[:size])}
     words: Any = Tokenizer(models.WordPiece(vocabulary, unk_token=UNKNOWN, max_input_chars_per_word=100))
