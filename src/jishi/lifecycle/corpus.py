@@ -212,11 +212,12 @@ def _mix(sources: Sequence[Source], folder: Path, file: Path) -> dict[str, Any]:
     """Write every text as often as its source says; which texts a fraction falls to hangs on the text alone."""
     count = [0] * len(sources)
     characters = [0] * len(sources)
+    encode = json.JSONEncoder(ensure_ascii=False).encode
     with file.open("w", encoding="utf-8") as out:
         for one in stage.texts(folder):
             digest = hashlib.blake2b(one.text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
             times = int(sources[one.source].times + int.from_bytes(digest, "little") / 2**64)
-            out.write((json.dumps({"text": one.text}, ensure_ascii=False) + "\n") * times)
+            out.write((encode({"text": one.text}) + "\n") * times)
             count[one.source] += times
             characters[one.source] += times * len(one.text)
     mixture = [

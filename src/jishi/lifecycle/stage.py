@@ -87,8 +87,8 @@ def texts(folder: Path) -> Iterator[Text]:
     """What a stage has made, in order."""
     for part in parts(folder):
         with (part / TEXTS).open(encoding="utf-8") as lines:
-            for line in lines:
-                yield Text(*json.loads(line))
+            for batch in lines:
+                yield from (Text(*one) for one in json.loads(batch))
 
 
 def surveys(folder: Path) -> list[numpy.ndarray]:
@@ -121,7 +121,7 @@ def _write(part: Path, results: Sequence[Any], *, surveys: bool) -> None:
     with publish.folder(part) as folder:
         with (folder / TEXTS).open("w", encoding="utf-8") as file:
             for made, told, _ in results:
-                file.writelines(json.dumps(one, ensure_ascii=False) + "\n" for one in made)
+                file.write(json.dumps(made, ensure_ascii=False) + "\n")  # a batch a line
                 for tally, one in zip(tallies, told, strict=True):
                     tally.merge(one)
         if surveys:
