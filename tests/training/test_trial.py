@@ -65,17 +65,17 @@ def test_the_heaviest_step_comes_first_and_is_not_timed(clock, tmp_path):
 
 
 def test_what_a_frozen_part_says_is_asked_once(clock, tmp_path, monkeypatch):
-    """Half a second a row that is tried, and so for every row of the run; of the last 32 twice."""
+    """Half a second a row that is tried, and so for every row of the run; of the last 4 twice."""
     asked = []
 
     def record(*given):
         asked.extend(given[-1])
-        clock.passes((len(given[-1]) + 32) / 2)
+        clock.passes((len(given[-1]) + 4) / 2)
 
     monkeypatch.setattr(States, "record", record)
     one = loop(tmp_path, rows(200), batch_size=4, epochs=2)
     one.records = True
-    assert trial.seconds(one) == (200 + 32) / 2 + 2 * 400 + 2 * 3
+    assert trial.seconds(one) == (200 + 4) / 2 + 2 * 400 + 2 * 3
     assert len(set(asked)) == len(asked) <= 4 * (trial.STEPS + 1)
 
 

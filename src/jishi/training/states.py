@@ -70,7 +70,7 @@ class States:
         try:
             with torch.inference_mode():
                 if not states._is_same(
-                    model, objective, batch(groups[-1][:TRIED]), len(groups[-1][:TRIED])
+                    model, objective, batch(groups[-1][-TRIED:]), len(groups[-1][-TRIED:])
                 ) or not states._has_room(folder):
                     return None
 

@@ -79,8 +79,8 @@ def _record(loop: Loop, windows: Sequence[Window]) -> float:
 
 
 def _asked(lengths: Sequence[int]) -> int:
-    """Tokens that are asked for a recording: the last group twice, once to see whether playing back is right."""
-    return sum(lengths) + sum(sorted(lengths)[-states.ROWS :])
+    """Tokens that are asked for a recording: the longest few twice, to see whether playing back is right."""
+    return sum(lengths) + sum(sorted(lengths)[-states.TRIED :])
 
 
 def _pass(loop: Loop) -> float:
