@@ -201,6 +201,7 @@ def test_what_can_not_be_a_corpus_is_told(tmp_path):
         jishi.prepare(
             corpus={"sources": str(tmp_path / "short.txt"), "operations": "quality-filter"}, out=tmp_path / "out"
         )
+    assert not list(tmp_path.glob(".*"))
     with pytest.raises(DataError, match="was not made by prepare"):
         clean(spec(tmp_path / "short.txt"), tmp_path / "other")
     with pytest.raises(UsageError, match="deduplicate"):

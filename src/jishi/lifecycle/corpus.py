@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,6 +105,7 @@ def clean(spec: CorpusSpec, out: Path) -> Corpus:
         (work / recipe).mkdir(parents=True)
     tallies, last = _stages(spec, work / recipe)
     if not tallies[-1].given:
+        shutil.rmtree(work)
         raise DataError(
             "data.corpus-empty", path=spec.sources[0].path, given=tallies[0].seen, reasons=_reasons(tallies)
         )
@@ -123,7 +125,8 @@ def _stages(spec: CorpusSpec, work: Path) -> tuple[list[Tally], Path]:
     """Do all passes; a tally for reading and for each operation, and the folder of the last pass."""
     from jishi.models.environment import free_cores
 
-    processes = spec.processes or free_cores()
+    # Elsewhere a process that has threads may not go on as a copy.
+    processes = (spec.processes or free_cores()) if sys.platform == "linux" else 1
     tallies: list[Tally] = []
     before: Path | None = None
     known: Sequence[Any] | None = None
