@@ -187,6 +187,16 @@ def test_rows_that_are_no_text_are_counted_or_stop(tmp_path):
         clean(spec(file, on_bad_row="stop"), tmp_path / "out2")
 
 
+def test_half_a_character_is_a_bad_row_and_whole_ones_of_any_kind_are_not(tmp_path):
+    write(tmp_path / "a.jsonl", [{"text": "👩\u200d💻 中文 😀"}])
+    with (tmp_path / "a.jsonl").open("a") as file:
+        file.write('{"text": "\\ud83d lone"}\n')
+    steps = (SplitSentences(), Deduplicate(), MaskPersonalData())
+    made = clean(spec(tmp_path / "a.jsonl", operations=steps), tmp_path / "out")
+    assert made.report["ledger"][0]["reasons"] == {"modalities.text-control": 1}
+    assert texts(made.path) == ["👩\u200d💻 中文 😀"]
+
+
 def test_what_can_not_be_a_corpus_is_told(tmp_path):
     (tmp_path / "binary.txt").write_bytes(bytes(range(256)) * 40)
     (tmp_path / "empty.txt").touch()

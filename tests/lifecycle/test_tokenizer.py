@@ -46,3 +46,12 @@ def test_what_is_no_place_for_a_tokenizer_is_told(texts, tmp_path):
         )
     with pytest.raises(DataError, match="no row"):
         jishi.tokenizer(data=str(texts), out=str(tmp_path / "tokenizer"), column="title")
+
+
+def test_rows_without_a_text_teach_nothing(texts, tmp_path):
+    odd = tmp_path / "odd.jsonl"
+    odd.write_text(texts.read_text() + '{"text": "\\ud83d lone"}\n{"text": 3}\n')
+    for file, out in ((texts, "plain"), (odd, "odd")):
+        jishi.tokenizer(data=str(file), out=str(tmp_path / out), size=300)
+    plain, with_odd = ((tmp_path / out / "tokenizer.json").read_text() for out in ("plain", "odd"))
+    assert plain == with_odd

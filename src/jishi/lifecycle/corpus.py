@@ -185,7 +185,7 @@ def _read(spec: CorpusSpec) -> Iterator[Batch]:
     )
     for number, where, raw in rows:
         try:
-            text = _text(raw, spec.column)
+            text = text_of(raw, spec.column)
             batch.texts.append(Text(text, number, where))
             place, size = place + 1, size + len(text)
         except RowError as reason:
@@ -200,15 +200,20 @@ def _read(spec: CorpusSpec) -> Iterator[Batch]:
         yield batch
 
 
-def _text(raw: Any, column: str | tuple[str, ...]) -> str:
-    """The text of a row. Raises RowError where it has none."""
+def text_of(raw: Any, column: str | tuple[str, ...]) -> str:
+    """The text of a row. Raises RowError where it has none, or half a character (a surrogate) that no file can hold."""
     if isinstance(raw, RowError):
         raise raw
     names = (column,) if isinstance(column, str) else column
     found = [raw[name] for name in names if isinstance(raw.get(name), str) and raw[name].strip()]
     if not found:
         raise RowError("data.no-text", column=", ".join(names), allowed=", ".join(map(str, raw)))
-    return "\n".join(found)
+    text = "\n".join(found)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise RowError("modalities.text-control", place=error.start + 1) from None
+    return text
 
 
 def _mix(sources: Sequence[Source], folder: Path, file: Path) -> dict[str, Any]:

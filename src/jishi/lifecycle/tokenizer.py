@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -11,9 +12,10 @@ from pydantic import Field
 
 from jishi.core import publish
 from jishi.core.contracts import option
-from jishi.core.errors import DataError
+from jishi.core.errors import DataError, RowError
 from jishi.data import places
 from jishi.data.rows import read
+from jishi.lifecycle.corpus import text_of
 from jishi.models import vocabulary
 
 HELD_OUT = 20  # of so many texts one is not learnt from
@@ -61,5 +63,5 @@ def tokenizer(wanted: TokenizerSpec) -> dict[str, Any]:
 def _texts(wanted: TokenizerSpec) -> Iterator[str]:
     for file in places.parts(Path(wanted.data)).get("train", []):
         for _, row in read(file):
-            if isinstance(text := row.get(wanted.column), str) and text.strip():
-                yield text
+            with suppress(RowError):  # a row without a text teaches nothing
+                yield text_of(row, wanted.column)
