@@ -27,8 +27,8 @@ def entities(
 SLOTS = {"data": {"columns": {"spans": "slots"}, "on_bad_row": "skip"}}
 
 CASES = [
-    entities("wnut17", "full", epochs=6),
-    entities("uner_gsdsimp_zh", "full", epochs=6),
+    entities("wnut17", "full", "crf", epochs=6),
+    entities("uner_gsdsimp_zh", "full", "crf", epochs=6),
     *[entities("uner_gsdsimp_zh", f"1000 rows {decoding}", decoding, 1000) for decoding in DECODINGS],
     *[entities("wnut17", f"1000 rows {decoding}", decoding, 1000) for decoding in DECODINGS],
     *[entities("restaurant8k_slots", f"1000 rows {decoding}", decoding, 1000, **SLOTS) for decoding in DECODINGS],
