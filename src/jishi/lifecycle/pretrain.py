@@ -20,7 +20,7 @@ from jishi.data.prepare import prepare
 from jishi.data.spec import DataSpec
 from jishi.lifecycle import processes
 from jishi.lifecycle.finetune import Listener, resident_bytes, train
-from jishi.models import heads, load
+from jishi.models import beside, heads, load
 from jishi.models.spec import ModelSpec
 from jishi.training.loop import Loop
 from jishi.training.optimizer import FRESH_LEARNING_RATE
@@ -107,7 +107,7 @@ def pretrain(wanted: PretrainSpec, listen: Listener, watch: Any) -> Pretrained:
             if facts is None:
                 run.status("interrupted")
                 return Pretrained(folder, None, {}, interrupted=True)
-            model = wanted.adapt.merge(begun.loop.model)
+            model = beside.alone(wanted.adapt.merge(begun.loop.model))
             resources = {**facts, "seconds": time.monotonic() - clock, "peak_memory": resident_bytes()}
             record = _record(wanted, begun, {"untrained": before, "trained": _loss(begun)}, resources)
             _write(folder / BASE, model, begun.processor, record)

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 
 from jishi.core.contracts import Objective, Prediction, Row, Task
 from jishi.models.inference import to
 from jishi.training.batching import epoch_batches
 from jishi.training.features import Encoded
+from jishi.training.feed import varied
 
 BATCH_ROWS = 64
 
@@ -32,8 +32,7 @@ def validate(
         with torch.inference_mode():
             for group in epoch_batches(features.lengths, batch_size=BATCH_ROWS, batch_tokens=8192, seed=seed, epoch=0):
                 batch_features = [
-                    objective.vary(features[index], processor, np.random.default_rng([seed, index]), training=False)
-                    for index in group
+                    varied(objective, features, index, processor, [seed, index], training=False) for index in group
                 ]
                 loss = objective.loss(model, to(objective.collate(batch_features, processor), model.device))
                 total += float(loss.value) * loss.weight(len(group))
