@@ -62,7 +62,7 @@ class Head:
 
 @dataclass(frozen=True)
 class Loss:
-    """`value` is what is minimised (scalar tensor), the mean over `count` targets; `parts` are named floats to log.
+    """`value` is what is minimised (scalar tensor), the mean over `count` targets; `parts` are named means to log.
 
     The count is what lets batches of different sizes, and processes, add up to one; left out, it is that of the rows.
     """

@@ -89,7 +89,7 @@ class MaskedLM(Objective):
         inputs = {key: value for key, value in batch.items() if key != "labels"}
         total, outputs = cross_entropy(model, inputs, hidden, batch["labels"][hidden])
         count = int(hidden.sum())
-        return Loss(total / max(count, 1), outputs, {"masked": float(count)}, count)
+        return Loss(total / max(count, 1), outputs, count=count)
 
 
 def _ordinary(count: int, special: numpy.ndarray, rng: numpy.random.Generator) -> int:
