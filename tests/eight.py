@@ -84,6 +84,7 @@ ROWS: Mapping[str, list[dict[str, Any]]] = {
     "next-sentence": [{"text": text} for text in TEXTS],
     "sentence-order": [{"text": text} for text in TEXTS],
     "weighted": [{"text": text} for text in TEXTS],
+    "replaced-token-detection": [{"text": text} for text in TEXTS],
     "text-generation": [{"prompt": text, "answer": name} for text, name in zip(TEXTS, NAMES, strict=True)],
 }
 
