@@ -132,16 +132,24 @@ def tokenizer(value: Mapping[str, Any]) -> None:
 
 def base(value: Mapping[str, Any]) -> None:
     """What a pretraining has brought, what it cost, and where the base is."""
-    loss, resources = value["loss"], value["resources"]
+    resources, replayed = value["resources"], value["replayed"]
+    known = {text("cli.loss-replayed", rows=replayed["rows"]): _change(replayed["loss"])} if replayed else {}
+    parts = value["parts"]["trained"]
     pairs(
         {
-            text("cli.loss"): f"{loss['untrained']:.3f} → {loss['trained']:.3f}",
+            text("cli.loss"): _change(value["loss"]),
+            **{name: _change({when: found[name] for when, found in value["parts"].items()}) for name in parts},
+            **known,
             text("cli.seconds"): f"{resources['seconds']:.0f}",
             text("cli.memory"): f"{resources['peak_memory'] / 2**30:.2f} GiB",
             text("cli.trainable"): f"{resources['trainable_parameters']:,} / {resources['parameters']:,}",
             text("cli.base"): value["base"],
         }
     )
+
+
+def _change(values: Mapping[str, float]) -> str:
+    return f"{values['untrained']:.3f} → {values['trained']:.3f}"
 
 
 def result(value: Mapping[str, Any]) -> None:

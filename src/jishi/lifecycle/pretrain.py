@@ -5,7 +5,7 @@ import math
 import tempfile
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,15 +13,17 @@ from typing import Any, Literal
 import torch
 
 from jishi.core import manifest, publish, registry, spec
-from jishi.core.contracts import Adaptation, Objective, Task, option
+from jishi.core.contracts import Adaptation, Objective, Row, Task, option
 from jishi.core.errors import DataError, UsageError
 from jishi.data.dataset import Dataset
 from jishi.data.prepare import prepare
 from jishi.data.spec import DataSpec
-from jishi.lifecycle import processes
+from jishi.lifecycle import processes, replay
 from jishi.lifecycle.finetune import Listener, resident_bytes, train
+from jishi.lifecycle.replay import Replay
 from jishi.models import beside, heads, load
 from jishi.models.spec import ModelSpec
+from jishi.training.features import Encoded
 from jishi.training.loop import Loop
 from jishi.training.optimizer import FRESH_LEARNING_RATE
 from jishi.training.ranks import Ranks
@@ -30,6 +32,7 @@ from jishi.training.spec import TrainSpec
 from jishi.training.validate import validate
 
 BASE, RECORD = "base", "pretraining.json"
+Judged = dict[str, dict[str, float]]  # "own" and "replayed" rows held out → the loss and its parts
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,11 @@ class PretrainSpec:
         factory=lambda: registry.get(Adaptation, "full")(),
         en="Which weights learn, and how.",
         zh="哪些权重参与学习、如何学习。",
+    )
+    replay: Replay | None = option(
+        None,
+        "Where a base is gone on with: what it knew, mixed in against forgetting, which is measured.",
+        "在已有基座上继续时：混入其原有知识以减轻遗忘，并衡量遗忘。",
     )
     train: TrainSpec = option(factory=TrainSpec, en="How training runs.", zh="训练设置。")
     seed: int = option(0, "Every random choice follows from it.", "所有随机选择都由它决定。")
@@ -81,6 +89,8 @@ class Begun:
     data: Dataset
     processor: Any
     loop: Loop
+    held_out: Mapping[str, Encoded]  # what is judged before and after: "own" rows, and "replayed" ones
+    replayed: int = 0  # rows mixed in
 
 
 def pretrain(wanted: PretrainSpec, listen: Listener, watch: Any) -> Pretrained:
@@ -109,7 +119,7 @@ def pretrain(wanted: PretrainSpec, listen: Listener, watch: Any) -> Pretrained:
                 return Pretrained(folder, None, {}, interrupted=True)
             model = wanted.adapt.merge(begun.loop.model)
             resources = {**facts, "seconds": time.monotonic() - clock, "peak_memory": resident_bytes()}
-            record = _record(wanted, begun, {"untrained": before, "trained": _judged(begun)}, resources)
+            record = _record(wanted, begun, before, _judged(begun), resources)
             _write(folder / BASE, beside.alone(model), begun.processor, record)
             run.status("complete", resources=resources, loss=record["loss"])
         return Pretrained(folder, folder / BASE, record)
@@ -126,40 +136,53 @@ def start(wanted: PretrainSpec, folder: Path, rows: Path | None = None) -> Begun
     held_out = data.validation if data.validation is not None else data.test
     if held_out is None:
         raise DataError("data.nothing-held-out", path=wanted.data.train)
+    learnt: Sequence[Row] = data.train
+    known = None
+    if wanted.replay:
+        place = (rows or folder / "data").with_name("replay")
+        learnt, known = replay.mix(wanted.replay, wanted.objective, data.train, place, processor, base)
     model = load.model(wanted.model, objective.head(), base, processor)
     head = heads.fresh(model)
     loop = Loop(
-        wanted.adapt.apply(model, objective), objective, processor, wanted.train, train=data.train, validation=held_out,
+        wanted.adapt.apply(model, objective), objective, processor, wanted.train, train=learnt, validation=held_out,
         head=head, learning_rate=FRESH_LEARNING_RATE if base.fresh else wanted.adapt.learning_rate, folder=folder,
         seed=wanted.seed,
     )  # fmt: skip
-    return Begun(data, processor, loop)
+    assert loop.held_out is not None
+    judged = {"own": loop.held_out}
+    if known is not None:
+        judged["replayed"] = Encoded(objective, known, processor)
+    return Begun(data, processor, loop, judged, len(learnt) - len(data.train))
 
 
-def _judged(begun: Begun) -> dict[str, float]:
+def _judged(begun: Begun) -> Judged:
     """The loss on the rows held out, and its parts."""
     loop = begun.loop
-    assert loop.held_out is not None
-    return validate(loop.objective, loop.model, begun.processor, loop.held_out, loop.validation or (), seed=loop.seed)
+    return {
+        name: validate(loop.objective, loop.model, begun.processor, features, (), seed=loop.seed)
+        for name, features in begun.held_out.items()
+    }
 
 
 def _record(
-    wanted: PretrainSpec, begun: Begun, judged: Mapping[str, Mapping[str, float]], resources: Mapping[str, Any]
+    wanted: PretrainSpec, begun: Begun, before: Judged, after: Judged, resources: Mapping[str, Any]
 ) -> dict[str, Any]:
     loop = begun.loop
-    loss = {name: found["loss"] for name, found in judged.items()}
+    told: dict[str, Any] = {
+        name: {"untrained": before[name].pop("loss"), "trained": after[name].pop("loss")} for name in before
+    }
     writes = (
-        len(judged["trained"]) == 1 and loop.model.get_output_embeddings() is not None
-    )  # a loss of tokens, all of it
+        not after["own"] and loop.model.get_output_embeddings() is not None
+    )  # a loss of tokens, and of nothing else
+    perplexity = {when: math.exp(min(value, 100.0)) for when, value in told["own"].items()} if writes else {}
     return {
         "objective": spec.dump(loop.objective),
         "model": spec.dump(wanted.model),
         "data": {"fingerprint": begun.data.fingerprint, "rows": begun.data.report.get("rows")},
-        "loss": loss,
-        "parts": {
-            name: {part: value for part, value in found.items() if part != "loss"} for name, found in judged.items()
-        },
-        "perplexity": {name: math.exp(min(value, 100.0)) for name, value in loss.items()} if writes else {},
+        "loss": told["own"],
+        "parts": {"untrained": before["own"], "trained": after["own"]},
+        "perplexity": perplexity,
+        "replayed": {"rows": begun.replayed, "loss": told["replayed"]} if "replayed" in told else None,
         "tokens": sum(loop.features.lengths),
         "truncated": loop.features.truncated,
         "unknown": loop.features.unknown,
