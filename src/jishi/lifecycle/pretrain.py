@@ -41,14 +41,16 @@ class PretrainSpec:
     )
     out: str = option(en="The run directory to write.", zh="要写入的运行目录。", aliases=("output_dir",))
     model: ModelSpec = option(
-        en="A design to begin from nothing (transformer-encoder, transformer-decoder), or a base to go on from.",
-        zh="从零开始的结构（transformer-encoder、transformer-decoder），或要继续预训练的基座。",
+        en="A design to begin from nothing (transformer-encoder, transformer-decoder, transformer-encoder-decoder), or a base "
+        "to go on from.",
+        zh="从零开始的结构（transformer-encoder、transformer-decoder、transformer-encoder-decoder），或要继续预训练的基座。",
         aliases=("model_name_or_path",),
     )
     objective: Objective = option(
         factory=lambda: registry.get(Objective, "masked-lm")(),
-        en="What is learnt: masked-lm (encoders), causal-lm (decoders).",
-        zh="学习目标：masked-lm（编码器）、causal-lm（解码器）。",
+        en="What is learnt: masked-lm (encoders), causal-lm and fill-in-the-middle (decoders), span-corruption "
+        "(encoder-decoders).",
+        zh="学习目标：masked-lm（编码器）、causal-lm 与 fill-in-the-middle（解码器）、span-corruption（编码器-解码器）。",
     )
     adapt: Adaptation = option(
         factory=lambda: registry.get(Adaptation, "full")(),
@@ -119,9 +121,10 @@ def start(wanted: PretrainSpec, folder: Path, rows: Path | None = None) -> Begun
     """Prepare the rows, and the model to train. Raises DataError where nothing is held out."""
     torch.manual_seed(wanted.seed)
     base = load.base(wanted.model)
-    processor = None if load.learns_processor(wanted.model) else load.processor(wanted.model)
+    marks = wanted.objective.marks
+    processor = None if load.learns_processor(wanted.model) else load.processor(wanted.model, extra=marks)
     data = prepare(wanted.data, wanted.objective, rows or folder / "data", processor=processor, base=base)
-    processor = processor or load.processor(wanted.model, data.train)
+    processor = processor or load.processor(wanted.model, data.train, marks)
     objective = wanted.objective.initialize(data.train, base)
     held_out = data.validation if data.validation is not None else data.test
     if held_out is None:
