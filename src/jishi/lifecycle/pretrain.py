@@ -159,6 +159,7 @@ def _record(
         "perplexity": {name: math.exp(min(value, 100.0)) for name, value in loss.items()},
         "tokens": sum(loop.features.lengths),
         "truncated": loop.features.truncated,
+        "cut": loop.features.cut,
         "unknown": loop.features.unknown,
         "resources": dict(resources),
         "seed": wanted.seed,
