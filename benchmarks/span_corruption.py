@@ -22,7 +22,10 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results" / "span_corruption.json"
-PASSAGE, SHARED = 60, 10  # characters of a passage at most, and those in a row that it may not share with a judged source
+PASSAGE, SHARED = (
+    60,
+    10,
+)  # characters of a passage at most, and those in a row that it may not share with a judged source
 SENTENCE = re.compile(r"[^。！？；\n]+[。！？；]?")
 
 
@@ -30,7 +33,9 @@ def main() -> None:
     options = parse()
     if not options.table:
         texts = write_texts(options)
-        settings = {name: value for name, value in vars(options).items() if name in ("size", "passages", "pretraining")}
+        settings = {
+            name: value for name, value in vars(options).items() if name in ("size", "passages", "pairs", "pretraining")
+        }
         base = options.out / "base"
         if not (base / "run" / "base").is_dir():
             jishi("pretrain", base, pretraining(texts, options))
@@ -40,15 +45,19 @@ def main() -> None:
                 folder = options.out / f"{name}-{seed}"
                 if epochs and not (folder / "run" / "bundle").is_dir():
                     jishi("finetune", folder, tuning(base / "run" / "base", name == "base", epochs, seed, options))
-                    keep(name, seed, folder / "run", {**settings, "epochs": epochs, "pretraining_record": brief(record)})
+                    keep(
+                        name, seed, folder / "run", {**settings, "epochs": epochs, "pretraining_record": brief(record)}
+                    )
     print(table())
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", default="tiny")
-    parser.add_argument("--passages", type=int, default=60_000, help="classical ones, drawn by chance")
-    parser.add_argument("--pretraining", type=float, default=4, help="epochs")
+    parser.add_argument("--passages", type=int, default=12_000, help="classical ones, drawn by chance")
+    parser.add_argument("--pairs", type=int, default=6_000, help="to fine-tune on, drawn by chance")
+    parser.add_argument("--judged", type=int, default=300, help="dev rows")
+    parser.add_argument("--pretraining", type=float, default=1, help="epochs")
     parser.add_argument("--epochs", type=float, default=3, help="of fine-tuning")
     parser.add_argument("--more", type=float, default=0, help="epochs of a third run, from nothing")
     parser.add_argument("--rate", type=float, default=1e-3, help="learning rate of all runs")
@@ -67,7 +76,11 @@ def write_texts(options: argparse.Namespace) -> Path:
     pairs = options.data / "classical_modern_zh"
     judged = [row["classical"] for part in ("dev.jsonl", "test.jsonl.gz") for row in rows(pairs / part)]
     known = {text[place : place + SHARED] for text in judged for place in range(max(1, len(text) - SHARED + 1))}
-    books = list(dict.fromkeys(text for row in rows(options.data / "corpus_zh" / "classical.jsonl.gz") for text in passages(row["text"])))
+    books = list(
+        dict.fromkeys(
+            text for row in rows(options.data / "corpus_zh" / "classical.jsonl.gz") for text in passages(row["text"])
+        )
+    )
     apart = [text for text in books if not any(text[place : place + SHARED] in known for place in range(len(text)))]
     modern = list(dict.fromkeys(row["modern"] for row in rows(pairs / "train.jsonl.gz")))
     chosen = random.Random(0).sample(apart, min(options.passages, len(apart)))
@@ -99,10 +112,10 @@ def passages(text: str) -> Iterator[str]:
 
 def pretraining(texts: Path, options: argparse.Namespace) -> dict[str, Any]:
     return {
-        "data": {"train": str(texts), "split": [0.98, 0.02, 0]},
+        "data": {"train": str(texts), "split": [0.99, 0.01, 0]},
         "model": {"name": "transformer-encoder-decoder", "size": options.size, "dropout": 0.1},
         "objective": {"name": "span-corruption", "max_length": 64},
-        "train": {"epochs": options.pretraining, "batch_size": 64, "learning_rate": options.rate, "threads": 1},
+        "train": {"epochs": options.pretraining, "batch_size": 32, "learning_rate": options.rate, "threads": 1},
     }
 
 
@@ -112,14 +125,15 @@ def tuning(base: Path, begun: bool, epochs: float, seed: int, options: argparse.
     return {
         "data": {
             "train": str(pairs / "train.jsonl.gz"), "validation": str(pairs / "dev.jsonl"), "test": str(pairs / "dev.jsonl"),
-            "columns": {"source": "classical", "target": "modern"}, "test_rows": 500,
+            "columns": {"source": "classical", "target": "modern"}, "train_rows": options.pairs,
+            "validation_rows": options.judged, "test_rows": options.judged,
         },
         "model": {"name": str(base), "dropout": dropout} if begun else fresh,
         "task": {
             "name": "translation", "max_length": 64,
             "decoding": {"method": "greedy", "max_new_tokens": 64, "no_repeat_ngram": 3},
         },
-        "train": {"epochs": epochs, "batch_size": 64, "learning_rate": options.rate, "threads": 1},
+        "train": {"epochs": epochs, "batch_size": 32, "learning_rate": options.rate, "threads": 1},
         "seed": seed,
     }  # fmt: skip
 
@@ -144,11 +158,8 @@ def keep(name: str, seed: int, run: Path, settings: dict[str, Any]) -> None:
     """Figures of a complete run: no row of the data."""
     evaluation = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
     status = json.loads((run / "run.json").read_text(encoding="utf-8"))
-    losses = [
-        event["values"]["loss"] if "values" in event else event["loss"]
-        for event in status.get("events", ())
-        if event.get("kind") == "validation"
-    ]
+    events = map(json.loads, (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
+    losses = [event["loss"] for event in events if event["kind"] == "validation"]
     kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
     kept.setdefault(name, {})[str(seed)] = {
         "settings": settings,
@@ -162,7 +173,10 @@ def keep(name: str, seed: int, run: Path, settings: dict[str, Any]) -> None:
 
 def table() -> str:
     kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
-    lines = ["| begun from | seed | epochs | dev loss | chrF on dev rows | BLEU | training, s |", "|---|---:|---:|---:|---:|---:|---:|"]
+    lines = [
+        "| begun from | seed | epochs | dev loss | chrF on dev rows | BLEU | training, s |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
     for name, runs in kept.items():
         for seed, run in runs.items():
             chrf = run["scores"]["chrf"]

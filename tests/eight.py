@@ -40,7 +40,9 @@ DESIGNS = {
     "span-corruption": WRITES,
     "fill-in-the-middle": ModelSpec("transformer-decoder", size="nano"),
 }
-RATES = {"span-corruption": 1e-3}  # at that of the others a fresh encoder-decoder writes without looking at what it reads
+RATES = {
+    "span-corruption": 1e-3
+}  # at that of the others a fresh encoder-decoder writes without looking at what it reads
 
 
 def picture(index: int) -> bytes:

@@ -35,7 +35,9 @@ def taken(objective: SpanCorruption, text: str, processor, seed: int):
 
 def test_each_span_is_read_as_its_sentinel_and_written_behind_it() -> None:
     """The example of the paper: "Thank you <X> me to your party <Y> week" and "<X> for inviting <Y> last", then the end."""
-    ids = numpy.asarray([10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 1])  # Thank you for inviting me to your party last week </s>
+    ids = numpy.asarray(
+        [10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 1]
+    )  # Thank you for inviting me to your party last week </s>
     read, written = corrupted(ids, numpy.asarray([[2, 4], [8, 9]]), [99, 98], 1)
     assert read.tolist() == [10, 11, 99, 14, 15, 16, 17, 98, 19, 1]
     assert written.tolist() == [99, 12, 13, 98, 18, 1]
@@ -63,7 +65,10 @@ def test_spans_have_the_share_and_the_mean_length_asked_for_and_never_touch() ->
     for seed in range(500):
         spans = drawn(60, 0.15, 3.0, numpy.random.default_rng(seed))
         assert len(spans) == 3 and (spans[:, 1] - spans[:, 0]).sum() == 9
-        assert all(before[1] < after[0] for before, after in pairwise(spans.tolist())) and (spans[:, 0] < spans[:, 1]).all()
+        assert (
+            all(before[1] < after[0] for before, after in pairwise(spans.tolist()))
+            and (spans[:, 0] < spans[:, 1]).all()
+        )
         assert spans.min() >= 0 and spans.max() <= 60
     hidden = [int(numpy.diff(drawn(7, 0.15, 3.0, numpy.random.default_rng(seed))).sum()) for seed in range(4000)]
     assert set(hidden) == {1, 2} and numpy.mean(hidden) == pytest.approx(1.05, abs=3 * (0.05 * 0.95 / 4000) ** 0.5)

@@ -16,7 +16,10 @@ from jishi.models.ends import Ends
 from jishi.models.generate import generate
 
 MARKS = ("<fim_prefix>", "<fim_suffix>", "<fim_middle>")
-SPELLINGS = (MARKS, ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"))  # as one family of models or another has them
+SPELLINGS = (
+    MARKS,
+    ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),
+)  # as one family of models or another has them
 FRONTS = ("|", "1", "")  # what is put before a suffix: one of them makes no token with its beginning
 
 

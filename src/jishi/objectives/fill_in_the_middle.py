@@ -17,7 +17,7 @@ ROOM = len(middle.MARKS) + 1  # tokens that a row may get: those three, and an e
 
 @dataclass(frozen=True)
 class FillInTheMiddle(Objective):
-    """Rows: {"text"}, no target. Causal-lm, but rows are cut at two places into prefix, middle and suffix, and the middle put last."""
+    """Rows: {"text"}, no target. As causal-lm, but of some rows, cut at two places, the middle is put last and guessed last."""
 
     columns = {"text": "text"}
     targets = ((),)
