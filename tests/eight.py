@@ -37,7 +37,12 @@ DESIGNS = {
     "summarization": WRITES,
     "causal-lm": ModelSpec("transformer-decoder", size="nano"),  # objectives that need a model of their own
     "text-generation": ModelSpec("transformer-decoder", size="nano"),
+    "span-corruption": WRITES,
+    "fill-in-the-middle": ModelSpec("transformer-decoder", size="nano"),
 }
+RATES = {
+    "span-corruption": 1e-3
+}  # at that of the others a fresh encoder-decoder writes without looking at what it reads
 
 
 def picture(index: int) -> bytes:
@@ -85,6 +90,8 @@ ROWS: Mapping[str, list[dict[str, Any]]] = {
     "sentence-order": [{"text": text} for text in TEXTS],
     "weighted": [{"text": text} for text in TEXTS],
     "replaced-token-detection": [{"text": text} for text in TEXTS],
+    "span-corruption": [{"text": text} for text in ("天地玄黄宇宙洪荒", "日月盈昃辰宿列张") * 4],
+    "fill-in-the-middle": [{"text": text} for text in TEXTS],
     "text-generation": [{"prompt": text, "answer": name} for text, name in zip(TEXTS, NAMES, strict=True)],
 }
 

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from safetensors.numpy import load_file
 
 import jishi
 from jishi.core.errors import DataError, UsageError
@@ -45,8 +46,6 @@ def test_what_was_held_out_is_foreseen_better_and_the_base_says_so(made):
 
 
 def test_a_base_is_fine_tuned_from_and_keeps_what_it_learnt(made, tmp_path):
-    from safetensors.numpy import load_file
-
     said = {"a": "cats purr", "b": "dogs bark"}
     rows = [{"text": f"{text} {n}", "label": label} for n in range(9) for label, text in said.items()]
     file = tmp_path / "rows.jsonl"
@@ -82,6 +81,35 @@ def test_a_decoder_learns_what_follows(texts, tmp_path):
     )  # fmt: skip
     assert run.record["loss"]["trained"] < run.record["loss"]["untrained"]
     assert (run.base / "MANIFEST.json").is_file()
+
+
+@pytest.fixture(scope="module")
+def writer(texts, tmp_path_factory):
+    return jishi.pretrain(
+        data=str(texts), out=str(tmp_path_factory.mktemp("writer") / "run"), objective="span-corruption",
+        train={**TRAIN, "epochs": 2}, model={"name": "transformer-encoder-decoder", "size": "nano"},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("task", "read", "written"), [("translation", "source", "target"), ("summarization", "document", "summary")]
+)
+def test_what_wrote_spans_is_fine_tuned_to_write_texts(writer, task, read, written, tmp_path):
+    """Not one step is taken at a rate that would move a weight by much: the base's own weights are in the bundle."""
+    assert writer.record["loss"]["trained"] < writer.record["loss"]["untrained"]
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps({read: f"cats {n}", written: f"dogs {n}"}) + "\n" for n in range(24)))
+    run = jishi.finetune(
+        data=str(file), out=str(tmp_path / "run"), model=str(writer.base),
+        task={"name": task, "decoding": {"method": "greedy", "max_new_tokens": 4}},
+        train={"max_steps": 2, "learning_rate": 1e-6, "precision": "fp32", "threads": 1},
+        evaluate={"name": "task-score", "samples": 20},
+    )  # fmt: skip
+    before, after = (load_file(folder / "model.safetensors") for folder in (writer.base, run.bundle))
+    assert before.keys() == after.keys()
+    assert all(abs(before[name] - after[name]).max() < 1e-4 for name in before)
+    (answer,) = jishi.predict(run.bundle, ["cats 1"])
+    assert "<extra_id" not in answer["text"]
 
 
 def test_what_pretraining_can_not_do_is_told(texts, tmp_path):

@@ -44,14 +44,14 @@ class PretrainSpec:
     )
     out: str = option(en="The run directory to write.", zh="要写入的运行目录。", aliases=("output_dir",))
     model: ModelSpec = option(
-        en="A design to begin from nothing (transformer-encoder, transformer-decoder), or a base to go on from.",
-        zh="从零开始的结构（transformer-encoder、transformer-decoder），或要继续预训练的基座。",
+        en="A design to begin from nothing (transformer-encoder, transformer-decoder, …), or a base to go on from.",
+        zh="从零开始的结构（transformer-encoder、transformer-decoder 等），或要继续预训练的基座。",
         aliases=("model_name_or_path",),
     )
     objective: Objective = option(
         factory=lambda: registry.get(Objective, "masked-lm")(),
-        en="What is learnt: masked-lm (encoders), causal-lm (decoders).",
-        zh="学习目标：masked-lm（编码器）、causal-lm（解码器）。",
+        en="What is learnt: masked-lm (encoders), causal-lm (decoders), span-corruption (encoder-decoders), …",
+        zh="学习目标：masked-lm（编码器）、causal-lm（解码器）、span-corruption（编码器-解码器）等。",
     )
     adapt: Adaptation = option(
         factory=lambda: registry.get(Adaptation, "full")(),
@@ -99,7 +99,8 @@ def pretrain(wanted: PretrainSpec, listen: Listener, watch: Any) -> Pretrained:
     Raises UsageError where the objective is a task: that is what `finetune` is for.
     """
     if isinstance(wanted.objective, Task):
-        raise UsageError("objectives.is-a-task", given=registry.name_of(wanted.objective))
+        allowed = sorted(set(registry.names(Objective)) - set(registry.names(Task)))
+        raise UsageError("objectives.is-a-task", given=registry.name_of(wanted.objective), allowed=", ".join(allowed))
     with processes.together("pretrain", spec.dump(wanted), wanted.train.devices):
         resume, folder = wanted.resume == "auto", Path(wanted.out)
         if Ranks.join().rank:
@@ -129,9 +130,10 @@ def start(wanted: PretrainSpec, folder: Path, rows: Path | None = None) -> Begun
     """Prepare the rows, and the model to train. Raises DataError where nothing is held out."""
     torch.manual_seed(wanted.seed)
     base = load.base(wanted.model)
-    processor = None if load.learns_processor(wanted.model) else load.processor(wanted.model)
+    marks = wanted.objective.marks
+    processor = None if load.learns_processor(wanted.model) else load.processor(wanted.model, extra=marks)
     data = prepare(wanted.data, wanted.objective, rows or folder / "data", processor=processor, base=base)
-    processor = processor or load.processor(wanted.model, data.train)
+    processor = processor or load.processor(wanted.model, data.train, marks)
     objective = wanted.objective.initialize(data.train, base)
     held_out = data.validation if data.validation is not None else data.test
     if held_out is None:
@@ -185,6 +187,7 @@ def _record(
         "replayed": {"rows": begun.replayed, "loss": told["replayed"]} if "replayed" in told else None,
         "tokens": sum(loop.features.lengths),
         "truncated": loop.features.truncated,
+        "cut": loop.features.cut,
         "unknown": loop.features.unknown,
         "resources": dict(resources),
         "seed": wanted.seed,

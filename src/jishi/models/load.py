@@ -1,6 +1,6 @@
 """From a spec to what training and serving need: what the base is, its processor, and the model with the head asked for."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from transformers import AutoModel, PreTrainedConfig, PreTrainedModel, PreTraine
 
 from jishi.core.contracts import Base, Head, Row
 from jishi.core.errors import ModelError
-from jishi.models import beside, checkpoint, folder, heads, prune, tokenizer
+from jishi.models import beside, checkpoint, folder, heads, prune, special, tokenizer
 from jishi.models.heads import HEADS, PooledConfig
 from jishi.models.origin import locate
 from jishi.models.scratch import _design as scratch
@@ -54,19 +54,20 @@ def learns_processor(spec: ModelSpec) -> bool:
     return spec.vocabulary in ("scripts", "corpus") and folder.has_tokenizer(origin)
 
 
-def processor(spec: ModelSpec, rows: Iterable[Row] | None = None) -> Any:
+def processor(spec: ModelSpec, rows: Iterable[Row] | None = None, extra: Sequence[str] = ()) -> Any:
     """The tokenizer or image processor.
 
     `rows` are the training rows (canonical): a text design trained from scratch learns its vocabulary from them, and
-    `vocabulary` cuts one down to them. Raises ModelError.
+    `vocabulary` cuts one down to them. `extra` are an objective's special tokens, which a design has room for and a base
+    brings or lacks. Raises ModelError.
     """
     origin = locate(spec)
     if spec.tokens and not (isinstance(origin, scratch.Design) and origin.learns):
         raise ModelError("models.no-pattern", name=spec.name)
     if spec.tokenizer:
-        return _given(spec, origin)
+        return special.give(_given(spec, origin), extra)
     if isinstance(origin, scratch.Design):
-        return origin.processor(spec.name, rows, spec.tokens)
+        return special.give(origin.processor(spec.name, rows, spec.tokens), extra)
     found = checkpoint.processor(origin)
     if rows is not None and learns_processor(spec):
         whole = spec.vocabulary == "scripts"

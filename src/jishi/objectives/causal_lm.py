@@ -4,12 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from torch.nn import functional
-
 from jishi.core import registry
 from jishi.core.contracts import Base, Batch, Features, Head, Loss, Modality, Objective, Row, option
 from jishi.models import tokens
-from jishi.models.cross_entropy import cross_entropy
+from jishi.objectives import _next_tokens
 
 
 @dataclass(frozen=True)
@@ -33,24 +31,13 @@ class CausalLM(Objective):
         return replace(self, max_length=min(self.max_length or base.max_length, base.max_length))
 
     def head(self) -> Head:
-        return Head("ForCausalLM", {"is_decoder": True})  # without it BERT and its kin look ahead
+        return _next_tokens.HEAD
 
     def encode(self, row: Row, processor: Any) -> Features:
-        """The tokens of the row, and the end token where the text ends: a row that was cut has no room for one."""
-        features = tokens.encode(processor, row["text"], max_length=self.max_length)
-        ids, end = features["input_ids"].tolist(), processor.eos_token_id
-        if end is not None and ids[-1:] != [end]:
-            ids = [*ids, end][: tokens.limit(processor, self.max_length)]
-        return {**tokens.describe(processor, ids), "truncated": features["truncated"]}
+        return _next_tokens.encode(processor, row["text"], self.max_length)
 
     def collate(self, features: Sequence[Features], processor: Any) -> Batch:
         return tokens.pad(features, processor)
 
     def loss(self, model: Any, batch: Batch) -> Loss:
-        """Cross-entropy, the mean over the real tokens that have one before them in their row."""
-        follows = batch["attention_mask"][:, 1:].bool()  # (B, T-1)
-        places = functional.pad(follows, (0, 1))  # (B, T), the tokens that are followed by one
-        inputs = {**batch, "use_cache": False}  # keys and values are for generation
-        total, outputs = cross_entropy(model, inputs, places, batch["input_ids"][:, 1:][follows])
-        count = int(follows.sum())
-        return Loss(total / max(count, 1), outputs, count=count)
+        return _next_tokens.loss(model, batch)

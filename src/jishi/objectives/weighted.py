@@ -49,6 +49,10 @@ class Weighted(Objective):
         return (tuple(dict.fromkeys(name for part in self.parts for name in part.objective.targets[0])),)
 
     @property
+    def marks(self) -> tuple[str, ...]:  # type: ignore[override]
+        return tuple(dict.fromkeys(mark for part in self.parts for mark in part.objective.marks))
+
+    @property
     def mixes(self) -> bool:  # type: ignore[override]
         return any(part.objective.mixes for part in self.parts)
 
