@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy
 from PIL import Image
 
 from jishi.core.contracts import Base
@@ -37,6 +38,7 @@ DESIGNS = {
     "summarization": WRITES,
     "causal-lm": ModelSpec("transformer-decoder", size="nano"),  # objectives that need a model of their own
     "text-generation": ModelSpec("transformer-decoder", size="nano"),
+    "masked-image": ModelSpec("vit", size="nano"),
 }
 
 
@@ -45,6 +47,14 @@ def picture(index: int) -> bytes:
     stream = io.BytesIO()
     shade = 40 + 20 * index
     Image.new("RGB", (32, 32), (shade, 255 - shade, 40 if index % 2 else 220)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def pattern(index: int) -> bytes:
+    """A picture of black and white squares that no crop or colour makes another's."""
+    stream = io.BytesIO()
+    squares = numpy.random.default_rng(index).integers(0, 2, (4, 4), dtype=numpy.uint8) * 255
+    Image.fromarray(squares).resize((32, 32), Image.Resampling.NEAREST).save(stream, "PNG")
     return stream.getvalue()
 
 
@@ -81,6 +91,8 @@ ROWS: Mapping[str, list[dict[str, Any]]] = {
     ],
     "masked-lm": [{"text": text} for text in TEXTS],
     "causal-lm": [{"text": text} for text in TEXTS],
+    "masked-image": [{"image": picture(i)} for i in range(8)],
+    "contrastive-views": [{"image": pattern(i)} for i in range(8)],
     "text-generation": [{"prompt": text, "answer": name} for text, name in zip(TEXTS, NAMES, strict=True)],
 }
 

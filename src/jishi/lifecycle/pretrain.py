@@ -15,6 +15,7 @@ import torch
 from jishi.core import manifest, publish, registry, spec
 from jishi.core.contracts import Adaptation, Objective, Task, option
 from jishi.core.errors import DataError, UsageError
+from jishi.data import columns
 from jishi.data.dataset import Dataset
 from jishi.data.prepare import prepare
 from jishi.data.spec import DataSpec
@@ -41,14 +42,14 @@ class PretrainSpec:
     )
     out: str = option(en="The run directory to write.", zh="要写入的运行目录。", aliases=("output_dir",))
     model: ModelSpec = option(
-        en="A design to begin from nothing (transformer-encoder, transformer-decoder), or a base to go on from.",
-        zh="从零开始的结构（transformer-encoder、transformer-decoder），或要继续预训练的基座。",
+        en="A design to begin from nothing (transformer-encoder, transformer-decoder, vit, resnet), or a base to go on from.",
+        zh="从零开始的结构（transformer-encoder、transformer-decoder、vit、resnet），或要继续预训练的基座。",
         aliases=("model_name_or_path",),
     )
     objective: Objective = option(
         factory=lambda: registry.get(Objective, "masked-lm")(),
-        en="What is learnt: masked-lm (encoders), causal-lm (decoders).",
-        zh="学习目标：masked-lm（编码器）、causal-lm（解码器）。",
+        en="What is learnt: masked-lm (encoders), causal-lm (decoders); from pictures masked-image (vit), contrastive-views.",
+        zh="学习目标：masked-lm（编码器）、causal-lm（解码器）；图片用 masked-image（vit）、contrastive-views。",
     )
     adapt: Adaptation = option(
         factory=lambda: registry.get(Adaptation, "full")(),
@@ -119,6 +120,7 @@ def start(wanted: PretrainSpec, folder: Path, rows: Path | None = None) -> Begun
     """Prepare the rows, and the model to train. Raises DataError where nothing is held out."""
     torch.manual_seed(wanted.seed)
     base = load.base(wanted.model)
+    columns.check_reader(wanted.objective, base)
     processor = None if load.learns_processor(wanted.model) else load.processor(wanted.model)
     data = prepare(wanted.data, wanted.objective, rows or folder / "data", processor=processor, base=base)
     processor = processor or load.processor(wanted.model, data.train)
@@ -148,12 +150,13 @@ def _record(
     wanted: PretrainSpec, begun: Begun, loss: Mapping[str, float], resources: Mapping[str, Any]
 ) -> dict[str, Any]:
     loop = begun.loop
+    reads_text = not any(column.modality.binary for column in columns.inputs(loop.objective))
     return {
         "objective": spec.dump(loop.objective),
         "model": spec.dump(wanted.model),
         "data": {"fingerprint": begun.data.fingerprint, "rows": begun.data.report.get("rows")},
         "loss": dict(loss),
-        "perplexity": {name: math.exp(min(value, 100.0)) for name, value in loss.items()},
+        **({"perplexity": {name: math.exp(min(value, 100.0)) for name, value in loss.items()}} if reads_text else {}),
         "tokens": sum(loop.features.lengths),
         "truncated": loop.features.truncated,
         "unknown": loop.features.unknown,
@@ -166,7 +169,7 @@ def _record(
 def _write(path: Path, model: Any, processor: Any, record: Mapping[str, Any]) -> None:
     """A folder in the format of transformers, whole or not at all."""
     with publish.folder(path) as folder:
-        model.save_pretrained(folder, safe_serialization=True)
+        heads.shed(model).save_pretrained(folder, safe_serialization=True)
         processor.save_pretrained(folder)
         publish.write_text(folder / RECORD, json.dumps(record, ensure_ascii=False, indent=2) + "\n")
         manifest.seal(folder)
