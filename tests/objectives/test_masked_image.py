@@ -5,7 +5,13 @@ import numpy
 import pytest
 import torch
 from PIL import Image
-from transformers import ViTConfig, ViTForMaskedImageModeling, ViTImageProcessorPil
+from transformers import (
+    SwinConfig,
+    SwinForMaskedImageModeling,
+    ViTConfig,
+    ViTForMaskedImageModeling,
+    ViTImageProcessorPil,
+)
 
 from jishi.core.errors import ModelError, RowError
 from jishi.objectives.masked_image import MaskedImage
@@ -39,6 +45,12 @@ def vit():
     return ViTForMaskedImageModeling(CONFIG).eval()
 
 
+def swin():
+    torch.manual_seed(0)
+    sizes = {"embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2], "window_size": 4}
+    return SwinForMaskedImageModeling(SwinConfig(image_size=32, patch_size=4, encoder_stride=8, **sizes)).eval()
+
+
 def test_the_share_hidden_is_the_share_asked_for():
     """Of 16 squares 0.6 are 9.6: 9 or 10, and 10 six times in ten."""
     counts = [int(varied(MaskedImage(), seed)["hidden"].sum()) for seed in range(400)]
@@ -59,9 +71,9 @@ def test_pictures_are_cropped_in_training_only_and_hidden_in_both():
     assert (varied(MaskedImage(crop=1.0))["pixels"] == plain).all()
 
 
-@pytest.mark.parametrize("square", [4, 8])
-def test_the_loss_is_that_of_transformers(square):
-    objective, model = MaskedImage(square=square), vit()
+@pytest.mark.parametrize(("square", "kind"), [(4, "ViT"), (8, "ViT"), (8, "Swin")])
+def test_the_loss_is_that_of_transformers(square, kind):
+    objective, model = MaskedImage(square=square), vit() if kind == "ViT" else swin()
     given = batch(objective)
     patches = torch.from_numpy(numpy.kron(given["hidden"].numpy(), numpy.ones((1, square // 4, square // 4)))).bool()
     expected = model(pixel_values=given["pixel_values"], bool_masked_pos=patches.flatten(1)).loss

@@ -16,7 +16,7 @@ from jishi.models import pixels
 
 @dataclass(frozen=True)
 class MaskedImage(Objective):
-    """Rows: {"image"}, no target; labels are not looked at. For models of patches, such as vit."""
+    """Rows: {"image"}, no target; labels are not looked at. For models of patches: vit, any ViT or Swin."""
 
     columns = {"image": "image"}
     targets = ((),)
