@@ -1,6 +1,6 @@
 """What pretraining on pictures without labels is worth where few have labels: hand signs, before and after.
 
-    python benchmarks/pretrain_images.py                       every model, 50 and 200 labels, two draws of them
+    python benchmarks/pretrain_images.py                       every model, 100 labels, two draws of them
     python benchmarks/pretrain_images.py --only resnet         the models whose name contains the word
     python benchmarks/pretrain_images.py --part dev            judged on the dev part: for choosing settings
 
@@ -27,10 +27,10 @@ PRETRAIN = {"batch_size": 128, "threads": 1, "validate_every": 10**6, "scheduler
 # name → model, objective (None: untrained), epochs
 MODELS: Mapping[str, tuple[Any, Any, int]] = {
     "resnet untrained": (RESNET, None, 0),
-    "resnet contrastive-views": (RESNET, "contrastive-views", 50),
+    "resnet contrastive-views": (RESNET, "contrastive-views", 20),
     "vit untrained": (VIT, None, 0),
-    "vit masked-image": (VIT, "masked-image", 70),
-    "vit contrastive-views": (VIT, "contrastive-views", 40),
+    "vit masked-image": (VIT, "masked-image", 30),
+    "vit contrastive-views": (VIT, "contrastive-views", 15),
 }
 JUDGED: Mapping[str, Mapping[str, Any]] = {
     "probe": {"adapt": "frozen", "train": {"epochs": 0, "fit_head": "before"}},
@@ -64,7 +64,7 @@ def main() -> None:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", default=[""])
-    parser.add_argument("--labels", nargs="*", type=int, default=[50, 200])
+    parser.add_argument("--labels", nargs="*", type=int, default=[100])
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--part", choices=["dev", "test"], default="test")
     parser.add_argument("--unlabelled", nargs="*", default=["sign_digits"])
