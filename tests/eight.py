@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy
 from PIL import Image
 
 from jishi.core.contracts import Base
@@ -39,6 +40,7 @@ DESIGNS = {
     "text-generation": ModelSpec("transformer-decoder", size="nano"),
     "span-corruption": WRITES,
     "fill-in-the-middle": ModelSpec("transformer-decoder", size="nano"),
+    "masked-image": ModelSpec("vit", size="nano"),
 }
 RATES = {
     "span-corruption": 1e-3
@@ -50,6 +52,14 @@ def picture(index: int) -> bytes:
     stream = io.BytesIO()
     shade = 40 + 20 * index
     Image.new("RGB", (32, 32), (shade, 255 - shade, 40 if index % 2 else 220)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def pattern(index: int) -> bytes:
+    """A picture of black and white squares that no crop or colour makes another's."""
+    stream = io.BytesIO()
+    squares = numpy.random.default_rng(index).integers(0, 2, (4, 4), dtype=numpy.uint8) * 255
+    Image.fromarray(squares).resize((32, 32), Image.Resampling.NEAREST).save(stream, "PNG")
     return stream.getvalue()
 
 
@@ -92,6 +102,8 @@ ROWS: Mapping[str, list[dict[str, Any]]] = {
     "replaced-token-detection": [{"text": text} for text in TEXTS],
     "span-corruption": [{"text": text} for text in ("天地玄黄宇宙洪荒", "日月盈昃辰宿列张") * 4],
     "fill-in-the-middle": [{"text": text} for text in TEXTS],
+    "masked-image": [{"image": picture(i)} for i in range(8)],
+    "contrastive-views": [{"image": pattern(i)} for i in range(8)],
     "text-generation": [{"prompt": text, "answer": name} for text, name in zip(TEXTS, NAMES, strict=True)],
 }
 

@@ -60,6 +60,28 @@ def test_the_picture_classifier_reports_every_class(digits, tmp_path):
     assert jishi.predict(run.bundle, [str(picture)])[0]["label"] in set("0123456789")
 
 
+def test_the_picture_base_is_made_without_labels_and_a_classifier_starts_from_it(digits, tmp_path):
+    recipe = ROOT / "recipes" / "pretrain" / "pictures.yaml"
+    assert "jishi pretrain recipes/pretrain/pictures.yaml" in recipe.read_text(encoding="utf-8")
+    small = [
+        "train.epochs=2",
+        "train.batch_size=32",
+        "train.precision=fp32",
+        f"data={digits}",
+        f"out={tmp_path / 'run'}",
+    ]
+    made = jishi.pretrain(recipe, overrides=small)
+    assert made.record["loss"]["trained"] < made.record["loss"]["untrained"]
+    run = jishi.finetune(
+        data=str(digits), model=str(made.base), out=str(tmp_path / "probe"), adapt="frozen",
+        train={"epochs": 0, "fit_head": "before"},
+    )  # fmt: skip
+    assert (
+        run.evaluation["scores"]["accuracy"]["value"]
+        > run.evaluation["rivals"]["untuned"]["scores"]["accuracy"]["value"]
+    )
+
+
 def test_the_entity_finder_goes_its_five_steps(tmp_path):
     pytest.importorskip("fastapi", reason="needs the extra serve")
     source, data = "examples/data/entities", tmp_path / "data"

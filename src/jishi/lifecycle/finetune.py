@@ -19,6 +19,7 @@ from jishi.core import bundle, registry, spec
 from jishi.core.contracts import Adaptation, Base, Evaluator, Launcher, Prediction, Rival, Row, Task, option
 from jishi.core.errors import BundleError, DataError, TrainingError
 from jishi.core.kept import keep
+from jishi.data import columns
 from jishi.data.dataset import Dataset
 from jishi.data.infer import infer
 from jishi.data.prepare import prepare
@@ -166,6 +167,7 @@ def start(wanted: FinetuneSpec, folder: Path, rows: Path | None = None, store: S
     torch.manual_seed(wanted.seed)
     base = load.base(wanted.model)
     task = wanted.task or infer(wanted.data)
+    columns.check_reader(task, base)
     processor = None if load.learns_processor(wanted.model) else load.processor(wanted.model)
     data = prepare(wanted.data, task, rows or folder / "data", processor=processor, base=base)
     processor = processor or load.processor(wanted.model, data.train)

@@ -15,13 +15,14 @@ import torch
 from jishi.core import manifest, publish, registry, spec
 from jishi.core.contracts import Adaptation, Objective, Row, Task, option
 from jishi.core.errors import DataError, UsageError
+from jishi.data import columns
 from jishi.data.dataset import Dataset
 from jishi.data.prepare import prepare
 from jishi.data.spec import DataSpec
 from jishi.lifecycle import processes, replay
 from jishi.lifecycle.finetune import Listener, resident_bytes, train
 from jishi.lifecycle.replay import Replay
-from jishi.models import beside, heads, load
+from jishi.models import heads, load
 from jishi.models.spec import ModelSpec
 from jishi.training.features import Encoded
 from jishi.training.loop import Loop
@@ -121,7 +122,7 @@ def pretrain(wanted: PretrainSpec, listen: Listener, watch: Any) -> Pretrained:
             model = wanted.adapt.merge(begun.loop.model)
             resources = {**facts, "seconds": time.monotonic() - clock, "peak_memory": resident_bytes()}
             record = _record(wanted, begun, before, _judged(begun), resources)
-            _write(folder / BASE, beside.alone(model), begun.processor, record)
+            _write(folder / BASE, model, begun.processor, record)
             run.status("complete", resources=resources, loss=record["loss"])
         return Pretrained(folder, folder / BASE, record)
 
@@ -130,6 +131,7 @@ def start(wanted: PretrainSpec, folder: Path, rows: Path | None = None) -> Begun
     """Prepare the rows, and the model to train. Raises DataError where nothing is held out."""
     torch.manual_seed(wanted.seed)
     base = load.base(wanted.model)
+    columns.check_reader(wanted.objective, base)
     marks = wanted.objective.marks
     processor = None if load.learns_processor(wanted.model) else load.processor(wanted.model, extra=marks)
     data = prepare(wanted.data, wanted.objective, rows or folder / "data", processor=processor, base=base)
@@ -198,7 +200,7 @@ def _record(
 def _write(path: Path, model: Any, processor: Any, record: Mapping[str, Any]) -> None:
     """A folder in the format of transformers, whole or not at all."""
     with publish.folder(path) as folder:
-        model.save_pretrained(folder, safe_serialization=True)
+        heads.shed(model).save_pretrained(folder, safe_serialization=True)
         processor.save_pretrained(folder)
         publish.write_text(folder / RECORD, json.dumps(record, ensure_ascii=False, indent=2) + "\n")
         manifest.seal(folder)

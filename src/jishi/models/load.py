@@ -166,8 +166,8 @@ def _class(config: PreTrainedConfig, head: Head, base: Base) -> tuple[type[PreTr
     """The class to build and whether it is the configuration's own: transformers' where it has one that pools as the base."""
     mapping = _auto(head.architecture, base.name)._model_mapping
     own = HEADS.get(head.architecture)
-    pools_otherwise = base.pooling != "cls" and own is not None and own.pools
-    lacks = pools_otherwise or head.config.get("transitions")
+    differs = own is not None and (own.alone or (own.pools and base.pooling != "cls"))
+    lacks = differs or head.config.get("transitions")
     bare_pair = config.is_encoder_decoder and not head.architecture  # it would want to be told what to write
     if type(config) in mapping and (isinstance(config, PooledConfig) or not lacks) and not bare_pair:
         return mapping[type(config)], True

@@ -28,7 +28,7 @@ def build(spec: ModelSpec, head: Head):
 
 def test_both_kinds_are_found() -> None:
     assert {"text-cnn", "bilstm", "transformer-encoder", "transformer-decoder"} <= set(TEXT) and PAIR in LEARNT
-    assert "resnet" in PICTURES
+    assert {"resnet", "vit"} <= set(PICTURES)
 
 
 @pytest.mark.parametrize("name", TEXT)
