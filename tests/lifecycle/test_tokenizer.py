@@ -44,7 +44,7 @@ def test_what_is_no_place_for_a_tokenizer_is_told(texts, tmp_path):
         jishi.pretrain(
             **{**asked, "out": str(tmp_path / "other")}, model={"name": "resnet", "tokenizer": str(tmp_path)}
         )
-    with pytest.raises(DataError, match="no row"):
+    with pytest.raises(DataError, match="it has: text"):
         jishi.tokenizer(data=str(texts), out=str(tmp_path / "tokenizer"), column="title")
 
 
@@ -55,3 +55,21 @@ def test_rows_without_a_text_teach_nothing(texts, tmp_path):
         jishi.tokenizer(data=str(file), out=str(tmp_path / out), size=300)
     plain, with_odd = ((tmp_path / out / "tokenizer.json").read_text() for out in ("plain", "odd"))
     assert plain == with_odd
+
+
+def test_every_row_is_counted(texts, tmp_path):
+    odd = tmp_path / "odd.jsonl"
+    odd.write_text('{"text": "\\ud83d lone"}\n{"text": 3}\n{broken\n' + texts.read_text() + '{"title": "none"}\n')
+    made = jishi.tokenizer(data=str(odd), out=str(tmp_path / "made"), size=300)
+    reading = made["reading"]
+    assert (reading["seen"], reading["kept"], reading["dropped"]) == (44, 40, 4)
+    assert reading["reasons"] == {"data.bad-json": 1, "data.no-text": 2, "modalities.text-control": 1}
+    assert json.loads((tmp_path / "made" / "tokenizer_report.json").read_text())["reading"] == reading
+    few = jishi.tokenizer(data=str(odd), out=str(tmp_path / "few"), size=300, texts=12)
+    assert (few["reading"]["kept"], few["reading"]["seen"]) == (12, 15)
+
+
+def test_a_vocabulary_larger_than_the_texts_fill_is_refused(texts, tmp_path):
+    with pytest.raises(ModelError, match=r"of 5000 was asked for, and these texts fill \d{3} of it; give more texts"):
+        jishi.tokenizer(data=str(texts), out=str(tmp_path / "made"), size=5000)
+    assert not (tmp_path / "made").exists()

@@ -2,9 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,10 +10,12 @@ from pydantic import Field
 
 from jishi.core import publish
 from jishi.core.contracts import option
-from jishi.core.errors import DataError, RowError
+from jishi.core.errors import RowError
 from jishi.data import places
-from jishi.data.rows import read
+from jishi.data.sources import formats
+from jishi.data.sources.limits import Limits
 from jishi.lifecycle.corpus import text_of
+from jishi.lifecycle.tally import Tally
 from jishi.models import vocabulary
 
 HELD_OUT = 20  # of so many texts one is not learnt from
@@ -40,28 +40,49 @@ class TokenizerSpec:
     texts: Annotated[int, Field(ge=1)] = option(
         200_000, "Texts that are read at most, the first ones.", "最多读取的文本数（从头开始）。"
     )
+    max_row_bytes: Annotated[int, Field(ge=64, le=2**30)] = option(
+        2**24,
+        "The largest row, in bytes; a longer one teaches nothing and is counted.",
+        "单行的最大字节数；超过的行不参与学习，只计数。",
+    )
     max_length: Annotated[int, Field(ge=8)] = option(
         512, "Tokens a model with this tokenizer reads at most.", "使用该分词器的模型最多读取的词元数。"
     )
 
 
 def tokenizer(wanted: TokenizerSpec) -> dict[str, Any]:
-    """Write the folder of a spec; what it came to: "path", "size", "report". Raises DataError where there is no text."""
-    found = list(islice(_texts(wanted), wanted.texts))
+    """Write the folder of a spec; what it came to: "path", "size", "report", "reading" (the account of the rows).
+
+    Raises DataError where there is no text.
+    """
+    reading = Tally()
+    found = list(_texts(wanted, reading))
     if not found:
-        raise DataError("data.no-rows", path=wanted.data)
+        raise reading.nothing(wanted.data)
     held_out = found[HELD_OUT - 1 :: HELD_OUT] or found
     learnt = [text for place, text in enumerate(found, 1) if place % HELD_OUT]
     made = vocabulary.learn(wanted.kind, learnt, wanted.size, lowercase=wanted.lowercase, max_length=wanted.max_length)
     report = vocabulary.report(made, held_out[:: -(-len(held_out) // JUDGED)])
+    told = reading.to_dict()
     with publish.folder(Path(wanted.out)) as folder:
         made.save_pretrained(folder)
-        publish.write_text(folder / REPORT, json.dumps(report, ensure_ascii=False, indent=2) + "\n")
-    return {"path": wanted.out, "size": len(made), "report": report}
+        publish.write_text(
+            folder / REPORT, json.dumps({"reading": told, **report}, ensure_ascii=False, indent=2) + "\n"
+        )
+    return {"path": wanted.out, "size": len(made), "report": report, "reading": told}
 
 
-def _texts(wanted: TokenizerSpec) -> Iterator[str]:
-    for file in places.parts(Path(wanted.data)).get("train", []):
-        for _, row in read(file):
-            with suppress(RowError):  # a row without a text teaches nothing
-                yield text_of(row, wanted.column)
+def _texts(wanted: TokenizerSpec, reading: Tally) -> Iterator[str]:
+    """The first texts; a row without one teaches nothing, and is counted."""
+    files = places.parts(Path(wanted.data)).get("train", [])
+    limits = Limits(wanted.max_row_bytes)
+    for where, raw in (row for file in files for row in formats.rows(file, limits)):
+        if reading.kept == wanted.texts:
+            return
+        try:
+            text = text_of(raw, wanted.column)
+        except RowError as reason:
+            reading.refuse(where, reason.code, str(reason))
+        else:
+            reading.add(where, text, None)
+            yield text
