@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 from jishi.core.errors import ModelError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy
     import torch
 
@@ -276,6 +278,13 @@ class Operation(ABC):
     def settle(self, surveys: Sequence[numpy.ndarray], count: int) -> Sequence[Any]:  # noqa: ARG002
         """From the surveys of all `count` texts, in order, one value for each."""
         return [None] * count
+
+    def files(self) -> Sequence[Path]:
+        """What it reads besides the texts; a corpus is made again where one of them has changed."""
+        return ()
+
+    def ready(self) -> None:  # noqa: B027
+        """Read them anew, before other processes begin as copies of this one. Raises where they are not what they should be."""
 
 
 class Launcher(ABC):

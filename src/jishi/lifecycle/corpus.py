@@ -92,13 +92,16 @@ def clean(spec: CorpusSpec, out: Path) -> Corpus:
     sources = [
         {"path": str(file), "bytes": file.stat().st_size, "sha256": manifest.sha256(file)} for file in _files(spec)
     ]
+    beside = [manifest.sha256(file) for operation in spec.operations for file in operation.files()]
     wanted = {name: value for name, value in specs.dump(spec).items() if name != "processes"}
-    recipe = _digest([FORMAT, sources, wanted])
+    recipe = _digest([FORMAT, sources, wanted, *([beside] if beside else [])])
     if out.exists():
         if not (out / RECORD).is_file():
             raise DataError("data.out-exists", path=out)
         if (found := Corpus.load(out)).report["recipe"] == recipe:
             return found
+    for operation in spec.operations:
+        operation.ready()
     work = out.with_name(f".{out.name}.work")
     if not (work / recipe).is_dir():
         shutil.rmtree(work, ignore_errors=True)
