@@ -127,7 +127,8 @@ def tokenizer(value: Mapping[str, Any]) -> None:
     """How well a vocabulary cuts texts, by script, and where it is."""
     names = ("texts", "tokens", "unknown", "fertility", "bytes", "coverage")
     table = Table("", *(text(f"cli.{name}") for name in names), box=None, pad_edge=False)
-    for part, found in value["report"].items():
+    before = {f"{part} ({text('cli.before')})": found for part, found in value.get("before", {}).items()}
+    for part, found in (before | value["report"]).items():
         table.add_row(part, *(f"{found[name]:,}" if name in names[:2] else f"{found[name]:.3f}" for name in names))
     console.print(table)
     reading = value["reading"]

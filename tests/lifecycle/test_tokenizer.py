@@ -40,7 +40,7 @@ def test_what_is_no_place_for_a_tokenizer_is_told(texts, tmp_path):
     asked = {"data": str(texts), "out": str(tmp_path / "run"), "train": {"max_steps": 1}}
     with pytest.raises(ModelError, match="holds no tokenizer"):
         jishi.pretrain(**asked, model={"name": "transformer-encoder", "tokenizer": str(tmp_path)})
-    with pytest.raises(ModelError, match="tokenizer of its own"):
+    with pytest.raises(ModelError, match="reads no tokens"):
         jishi.pretrain(
             **{**asked, "out": str(tmp_path / "other")}, model={"name": "resnet", "tokenizer": str(tmp_path)}
         )
@@ -73,3 +73,34 @@ def test_a_vocabulary_larger_than_the_texts_fill_is_refused(texts, tmp_path):
     with pytest.raises(ModelError, match=r"of 5000 was asked for, and these texts fill \d{3} of it; give more texts"):
         jishi.tokenizer(data=str(texts), out=str(tmp_path / "made"), size=5000)
     assert not (tmp_path / "made").exists()
+
+
+def test_a_base_goes_on_with_a_vocabulary_that_went_on_from_its_own(texts, tmp_path):
+    """The base is one of ours; its old rows stand, new texts have no unknown token, and the base that comes out has it all."""
+    asked = {"objective": "masked-lm", "train": {"max_steps": 2, "precision": "fp32", "threads": 1}}
+    old = jishi.tokenizer(data=str(texts), out=str(tmp_path / "old"), kind="wordpiece", size=64)
+    design = {"name": "transformer-encoder", "size": "nano", "tokenizer": old["path"]}
+    first = jishi.pretrain(data=str(texts), out=str(tmp_path / "first"), model=design, **asked)
+    new = tmp_path / "new.jsonl"
+    new.write_text("".join(json.dumps({"text": f"量子计算 quantum {n} zebra"}) + "\n" for n in range(60)))
+    made = jishi.tokenizer({"data": str(new), "out": str(tmp_path / "grown"), "from": str(first.base), "size": 84})
+    assert made["before"]["all"]["unknown"] > 0.3 and made["report"]["all"]["unknown"] == 0
+    run = jishi.pretrain(
+        data=str(new), out=str(tmp_path / "second"), model={"name": str(first.base), "tokenizer": made["path"]}, **asked
+    )
+    assert json.loads((run.base / "config.json").read_text())["vocab_size"] == made["size"] > old["size"]
+    assert (
+        AutoTokenizer.from_pretrained(run.base).get_vocab() == AutoTokenizer.from_pretrained(made["path"]).get_vocab()
+    )
+    other = jishi.tokenizer(data=str(new), out=str(tmp_path / "other"), size=300)
+    for model in ({"tokenizer": other["path"]}, {"tokenizer": made["path"], "vocabulary": "corpus"}):
+        with pytest.raises(ModelError, match="jishi tokenizer from="):
+            jishi.pretrain(
+                data=str(new),
+                out=str(tmp_path / "third"),
+                model={"name": str(first.base), **model},
+                resume="never",
+                **asked,
+            )
+    with pytest.raises(ModelError, match="keeps its kind"):
+        jishi.tokenizer(data=str(new), out=str(tmp_path / "kind"), start=str(first.base), kind="unigram", size=84)

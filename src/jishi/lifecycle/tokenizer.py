@@ -1,7 +1,7 @@
 """Tokenizer: texts become a vocabulary of the size asked for, judged on texts it was not learnt from."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,13 +10,15 @@ from pydantic import Field
 
 from jishi.core import publish
 from jishi.core.contracts import option
-from jishi.core.errors import RowError
+from jishi.core.errors import ModelError, RowError
 from jishi.data import places
 from jishi.data.sources import formats
 from jishi.data.sources.limits import Limits
 from jishi.lifecycle.corpus import text_of
 from jishi.lifecycle.tally import Tally
-from jishi.models import vocabulary
+from jishi.models import checkpoint, folder, grow, vocabulary
+from jishi.models.origin import locate
+from jishi.models.spec import ModelSpec
 
 HELD_OUT = 20  # of so many texts one is not learnt from
 JUDGED = 2_000  # texts at most that the report is of
@@ -29,6 +31,12 @@ class TokenizerSpec:
 
     data: str = option(en="The texts: a file, or the folder of a corpus.", zh="文本：文件，或语料目录。")
     out: str = option(en="The folder to write.", zh="要写入的目录。")
+    start: str | None = option(
+        None,
+        "A base, or the folder of a tokenizer, to go on from: new tokens are added to its own, which keep their numbers.",
+        "要扩充的基座或分词器目录：在其词表后追加新词元，原有编号不变。",
+        aliases=("from",),
+    )
     kind: Literal["wordpiece", "bpe", "unigram", "character"] = option(
         "bpe",
         "wordpiece (BERT's, words and single Chinese characters), bpe of bytes (nothing is unknown), unigram, or character.",
@@ -51,7 +59,7 @@ class TokenizerSpec:
 
 
 def tokenizer(wanted: TokenizerSpec) -> dict[str, Any]:
-    """Write the folder of a spec; what it came to: "path", "size", "report", "reading" (the account of the rows).
+    """Write the folder of a spec; what it came to: "path", "size", "report", "reading" (the account of the rows), "before".
 
     Raises DataError where there is no text.
     """
@@ -61,15 +69,30 @@ def tokenizer(wanted: TokenizerSpec) -> dict[str, Any]:
         raise reading.nothing(wanted.data)
     held_out = found[HELD_OUT - 1 :: HELD_OUT] or found
     learnt = [text for place, text in enumerate(found, 1) if place % HELD_OUT]
-    made = vocabulary.learn(wanted.kind, learnt, wanted.size, lowercase=wanted.lowercase, max_length=wanted.max_length)
-    report = vocabulary.report(made, held_out[:: -(-len(held_out) // JUDGED)])
-    told = reading.to_dict()
+    old = _start(wanted) if wanted.start else None
+    made = grow.tokenizer(old, learnt, wanted.size) if old else _new(wanted, learnt)
+    judged = held_out[:: -(-len(held_out) // JUDGED)]
+    report = vocabulary.report(made, judged)
+    told = {"reading": reading.to_dict(), **({"before": vocabulary.report(old, judged)} if old else {})}
     with publish.folder(Path(wanted.out)) as folder:
         made.save_pretrained(folder)
-        publish.write_text(
-            folder / REPORT, json.dumps({"reading": told, **report}, ensure_ascii=False, indent=2) + "\n"
-        )
-    return {"path": wanted.out, "size": len(made), "report": report, "reading": told}
+        publish.write_text(folder / REPORT, json.dumps({**told, **report}, ensure_ascii=False, indent=2) + "\n")
+    return {"path": wanted.out, "size": len(made), "report": report, **told}
+
+
+def _new(wanted: TokenizerSpec, texts: Sequence[str]) -> Any:
+    return vocabulary.learn(wanted.kind, texts, wanted.size, lowercase=wanted.lowercase, max_length=wanted.max_length)
+
+
+def _start(wanted: TokenizerSpec) -> Any:
+    """The tokenizer to go on from. Raises ModelError where there is none, or what it brings along was asked for too."""
+    plain = TokenizerSpec(data=wanted.data, out=wanted.out)
+    if any(getattr(wanted, name) != getattr(plain, name) for name in ("kind", "lowercase", "max_length")):
+        raise ModelError("models.grown-keeps")
+    found = locate(ModelSpec(str(wanted.start)))
+    if not (isinstance(found, Path) and folder.has_tokenizer(found)):
+        raise ModelError("models.no-tokenizer", path=wanted.start)
+    return checkpoint.processor(found)
 
 
 def _texts(wanted: TokenizerSpec, reading: Tally) -> Iterator[str]:

@@ -21,7 +21,7 @@ Bits = Annotated[float, Field(ge=0, le=64)]
 
 @dataclass(frozen=True)
 class PerplexityFilter(Operation):
-    """Drops texts that a model of character n-grams, learnt from ones you trust, finds too strange or plain (arXiv:1911.00359)."""
+    """Drops texts too strange or plain to a model of character n-grams, learnt from texts you trust (arXiv:1911.00359)."""
 
     surveys = True
 
