@@ -60,6 +60,9 @@ class Training:
     def _draw(self, event: Any) -> None:
         if event.kind == "start":
             self._start(event)
+        elif event.kind == "caution":
+            values = {name: value for name, value in event.values.items() if name != "code"}
+            console.print(text(f"cli.{event.values['code']}", **values), style="yellow", markup=False, soft_wrap=True)
         elif event.kind == "step" and self._progress:
             self._progress.update(self._progress.task_ids[0], completed=event.step, tail=_pace(event.values))
         elif event.kind == "validation" and self._progress:
@@ -124,10 +127,14 @@ def tokenizer(value: Mapping[str, Any]) -> None:
     """How well a vocabulary cuts texts, by script, and where it is."""
     names = ("texts", "tokens", "unknown", "fertility", "bytes", "coverage")
     table = Table("", *(text(f"cli.{name}") for name in names), box=None, pad_edge=False)
-    for part, found in value["report"].items():
+    before = {f"{part} ({text('cli.before')})": found for part, found in value.get("before", {}).items()}
+    for part, found in (before | value["report"]).items():
         table.add_row(part, *(f"{found[name]:,}" if name in names[:2] else f"{found[name]:.3f}" for name in names))
     console.print(table)
-    pairs({"path": value["path"], text("cli.vocabulary"): f"{value['size']:,}"})
+    reading = value["reading"]
+    why = "".join(f", {reason} {count:,}" for reason, count in reading["reasons"].items())
+    read = f"{reading['kept']:,} / {reading['seen']:,}{why}"
+    pairs({"path": value["path"], text("cli.vocabulary"): f"{value['size']:,}", text("cli.read"): read})
 
 
 def base(value: Mapping[str, Any]) -> None:

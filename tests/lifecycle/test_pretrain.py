@@ -6,7 +6,8 @@ import pytest
 from safetensors.numpy import load_file
 
 import jishi
-from jishi.core.errors import DataError, UsageError
+from jishi.core import i18n
+from jishi.core.errors import DataError, ModelError, UsageError
 
 TINY = {"model": {"name": "transformer-encoder", "size": "nano", "dropout": 0.0}, "seed": 0}
 TRAIN = {"precision": "fp32", "threads": 1, "batch_size": 16, "learning_rate": 3e-3, "epochs": 4}
@@ -37,12 +38,25 @@ def test_what_was_held_out_is_foreseen_better_and_the_base_says_so(made):
     result, events = made
     loss = result.record["loss"]
     assert loss["trained"] < 0.7 * loss["untrained"]
-    assert [event.kind for event in events][:1] == ["start"] and events[-1].kind == "end"
+    assert [event.kind for event in events][:2] == ["caution", "start"] and events[-1].kind == "end"
     assert json.loads((result.base / "pretraining.json").read_text(encoding="utf-8")) == json.loads(
         json.dumps(result.record)
     )
     best = min(event.values["loss"] for event in events if event.kind == "validation")
     assert loss["trained"] == pytest.approx(best, abs=1e-5)
+
+
+def test_texts_that_repeat_are_counted_and_said_with_the_cure(made, texts):
+    result, events = made
+    distinct = set(texts.read_text(encoding="utf-8").splitlines())
+    assert len(distinct) == 54  # six texts, each with the digits 0 to 8
+    caution = events[0].values
+    rows = result.record["data"]["rows"]
+    assert (caution["rows"], caution["held_out"]) == (rows["train"], rows["validation"])
+    assert rows["train"] - caution["repeated"] < 54 and caution["code"] == "repeated"
+    assert caution["near"] <= caution["held_out"]
+    told = i18n.text("cli.repeated", **{key: value for key, value in caution.items() if key != "code"})
+    assert "operations=[deduplicate]" in told and str(texts) in told
 
 
 def test_a_base_is_fine_tuned_from_and_keeps_what_it_learnt(made, tmp_path):
@@ -117,6 +131,9 @@ def test_what_pretraining_can_not_do_is_told(texts, tmp_path):
         jishi.pretrain(data=str(texts), out=str(tmp_path / "run"), objective="text-classification", **TINY)
     with pytest.raises(UsageError, match="model is required"):
         jishi.pretrain(data=str(texts), out=str(tmp_path / "run"))
+    with pytest.raises(ModelError, match="max_length=4096 was asked for, and transformer-encoder reads at most 512"):
+        asked = {"name": "masked-lm", "max_length": 4096}
+        jishi.pretrain(data=str(texts), out=str(tmp_path / "long"), objective=asked, **TINY)
     with pytest.raises(DataError, match="no row to judge"):
         jishi.pretrain(data={"train": str(texts), "split": (1, 0, 0)}, out=str(tmp_path / "run"), **TINY)
 

@@ -15,7 +15,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
+from jishi.core.errors import ModelError
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy
     import torch
 
@@ -49,6 +53,12 @@ class Base:
     max_length: int = 512  # positions it can read, in tokens
     chat: str = ""  # the form of conversation it was trained on, where that is a known one
     fresh: bool = False  # its weights are random: a design to be trained from scratch
+
+    def limit(self, asked: int | None) -> int:
+        """Tokens read of a row, where so many are asked for. Raises ModelError where the base has no positions for them."""
+        if asked is not None and asked > self.max_length:
+            raise ModelError("objectives.too-long", name=self.name, given=asked, allowed=self.max_length)
+        return asked or self.max_length
 
 
 @dataclass(frozen=True)
@@ -271,6 +281,13 @@ class Operation(ABC):
     def settle(self, surveys: Sequence[numpy.ndarray], count: int) -> Sequence[Any]:  # noqa: ARG002
         """From the surveys of all `count` texts, in order, one value for each."""
         return [None] * count
+
+    def files(self) -> Sequence[Path]:
+        """What it reads besides the texts; a corpus is made again where one of them has changed."""
+        return ()
+
+    def ready(self) -> None:  # noqa: B027
+        """Read them anew, before other processes begin as copies of this one. Raises where they are not what they should be."""
 
 
 class Launcher(ABC):

@@ -25,7 +25,7 @@ from jishi.lifecycle.replay import Replay
 from jishi.models import heads, load
 from jishi.models.spec import ModelSpec
 from jishi.training.features import Encoded
-from jishi.training.loop import Loop
+from jishi.training.loop import Event, Loop
 from jishi.training.optimizer import FRESH_LEARNING_RATE
 from jishi.training.ranks import Ranks
 from jishi.training.run import Run, versions
@@ -33,6 +33,7 @@ from jishi.training.spec import TrainSpec
 from jishi.training.validate import validate
 
 BASE, RECORD = "base", "pretraining.json"
+REPEATED, NEAR = 0.5, 0.1  # shares of repeated training rows, and of held-out rows that are nearly learnt, worth a word
 Judged = dict[str, dict[str, float]]  # "own" and "replayed" rows held out → the loss and its parts
 
 
@@ -113,6 +114,9 @@ def pretrain(wanted: PretrainSpec, listen: Listener, watch: Any) -> Pretrained:
         with Run.open(folder, spec.dump(wanted), resume=resume) as run:
             clock = time.monotonic()
             begun = start(wanted, folder)
+            repeats = _repeats(begun)
+            if repeats["repeated"] > REPEATED * repeats["rows"] or repeats["near"] > NEAR * repeats["held_out"]:
+                listen(Event("caution", 0, {"code": "repeated", "path": wanted.data.train, **repeats}))
             watch(begun.loop)
             before = _judged(begun)
             facts = train(begun.loop, run, listen, resume=resume)
@@ -159,6 +163,17 @@ def start(wanted: PretrainSpec, folder: Path, rows: Path | None = None) -> Begun
     return Begun(data, processor, loop, judged, len(learnt) - len(data.train))
 
 
+def _repeats(begun: Begun) -> dict[str, int]:
+    """How many training rows stand there before, and how many held-out rows are (nearly) learnt from."""
+    report, rows = begun.data.report, begun.data.report["rows"]
+    part = "validation" if "validation" in rows else "test"
+    near = ((report["near_duplicates"] or {}).get("across") or {}).get(f"train/{part}", 0)
+    return {
+        "rows": rows["train"], "repeated": report["duplicates"]["within"]["train"],
+        "held_out": rows[part], "near": near + report["duplicates"]["across"].get(f"train/{part}", 0),
+    }  # fmt: skip
+
+
 def _judged(begun: Begun) -> Judged:
     """The loss on the rows held out, and its parts."""
     loop = begun.loop
@@ -182,7 +197,11 @@ def _record(
     return {
         "objective": spec.dump(loop.objective),
         "model": spec.dump(wanted.model),
-        "data": {"fingerprint": begun.data.fingerprint, "rows": begun.data.report.get("rows")},
+        "data": {
+            "fingerprint": begun.data.fingerprint,
+            "rows": begun.data.report.get("rows"),
+            "repeats": _repeats(begun),
+        },
         "loss": told["own"],
         "parts": {"untrained": before["own"], "trained": after["own"]},
         "perplexity": perplexity,

@@ -10,7 +10,7 @@ from transformers import AutoModel, PreTrainedConfig, PreTrainedModel, PreTraine
 
 from jishi.core.contracts import Base, Head, Row
 from jishi.core.errors import ModelError
-from jishi.models import beside, checkpoint, folder, heads, prune, special, tokenizer
+from jishi.models import beside, checkpoint, folder, grow, heads, prune, special, tokenizer
 from jishi.models.heads import HEADS, PooledConfig
 from jishi.models.origin import locate
 from jishi.models.scratch import _design as scratch
@@ -51,7 +51,7 @@ def learns_processor(spec: ModelSpec) -> bool:
     origin = locate(spec)
     if isinstance(origin, scratch.Design):
         return origin.learns and not spec.tokenizer
-    return spec.vocabulary in ("scripts", "corpus") and folder.has_tokenizer(origin)
+    return not spec.tokenizer and spec.vocabulary in ("scripts", "corpus") and folder.has_tokenizer(origin)
 
 
 def processor(spec: ModelSpec, rows: Iterable[Row] | None = None, extra: Sequence[str] = ()) -> Any:
@@ -90,6 +90,8 @@ def model(spec: ModelSpec, head: Head, base: Base, processor: Any = None) -> Pre
         built = _from_folder(spec, origin, head, base)
         if processor is not None and learns_processor(spec):
             prune.embeddings(built, checkpoint.processor(origin), processor)
+        if processor is not None and spec.tokenizer:
+            grow.embeddings(built, checkpoint.processor(origin), processor)
         if isinstance(processor, PreTrainedTokenizerBase):
             built.config.pad_token_id = processor.pad_token_id
     for further in head.beside:
@@ -111,14 +113,16 @@ def reload(path: Path, architecture: str) -> tuple[PreTrainedModel, Any]:
 
 
 def _given(spec: ModelSpec, origin: Any) -> Any:
-    """The tokenizer a spec names, for a design that reads text. Raises ModelError for any other model, or where it is none."""
-    if not (isinstance(origin, scratch.Design) and origin.learns):
+    """The tokenizer a spec names, for a design that reads text, or a base whose own it continues. Raises ModelError otherwise."""
+    path, based = Path(str(spec.tokenizer)), isinstance(origin, Path)
+    if not (folder.has_tokenizer(origin) if based else origin.learns):
         raise ModelError("models.own-tokenizer", name=spec.name)
-    path = Path(str(spec.tokenizer))
     if not folder.has_tokenizer(path):
         raise ModelError("models.no-tokenizer", path=path)
     found = checkpoint.processor(path)
-    if not hasattr(
+    if based and (spec.vocabulary != ModelSpec.vocabulary or not grow.continues(checkpoint.processor(origin), found)):
+        raise ModelError("models.other-tokenizer", path=path, name=spec.name)
+    if not based and not hasattr(
         origin.config(spec.size, found), "type_vocab_size"
     ):  # it reads one text, or tells two apart by marks
         found.model_input_names = [name for name in found.model_input_names if name != "token_type_ids"]

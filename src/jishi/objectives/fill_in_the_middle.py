@@ -40,7 +40,7 @@ class FillInTheMiddle(Objective):
         return {"text": registry.get(Modality, self.columns["text"])().read(raw.get("text"))}
 
     def initialize(self, rows: Sequence[Row], base: Base) -> Self:  # noqa: ARG002
-        return replace(self, max_length=min(self.max_length or base.max_length, base.max_length))
+        return replace(self, max_length=base.limit(self.max_length))
 
     def head(self) -> Head:
         return _next_tokens.HEAD

@@ -47,7 +47,7 @@ class MaskedLM(Objective):
         return {"text": read(raw.get("text")), **({"text_pair": read(raw["text_pair"])} if pair else {})}
 
     def initialize(self, rows: Sequence[Row], base: Base) -> Self:  # noqa: ARG002
-        return replace(self, max_length=min(self.max_length or base.max_length, base.max_length))
+        return replace(self, max_length=base.limit(self.max_length))
 
     def head(self) -> Head:
         return Head("ForMaskedLM")

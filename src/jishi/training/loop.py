@@ -34,7 +34,7 @@ from jishi.training.validate import validate
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened: "start", "head", "step", "validation", "checkpoint", "interrupted" or "end"."""
+    """Something that happened: "caution", "start", "head", "step", "validation", "checkpoint", "interrupted" or "end"."""
 
     kind: str
     step: int
