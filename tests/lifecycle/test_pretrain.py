@@ -97,3 +97,25 @@ def test_a_plan_leaves_nothing_behind(texts, tmp_path):
     told = jishi.plan(verb="pretrain", data=str(texts), out=str(tmp_path / "run"), train=TRAIN, **TINY)
     assert 180 < told["rows"] < 210 and told["steps"] == 4 * -(-told["rows"] // 16) and told["seconds"] > 0
     assert not (tmp_path / "run").exists()
+
+
+def test_a_plan_tells_what_is_computed_and_what_size_the_texts_are_for(texts, tmp_path):
+    """For each token 6 operations a parameter, and for attention 12 times blocks, width and length (arXiv:2204.02311)."""
+    model = {"name": "transformer-decoder", "size": "tiny"}
+    asked = {"data": str(texts), "out": str(tmp_path / "run"), "model": model, "objective": "causal-lm"}
+    told = jishi.plan(verb="pretrain", **asked, train={**TRAIN, "epochs": 3})
+    assert told["trained_tokens"] == 3 * told["tokens"]
+    length, width, blocks = told["tokens"] / told["rows"], 128, 2
+    output = told["parameters"] - told["inner_parameters"]  # the table is the output layer
+    attention = 12 * blocks * width * length
+    by_hand = 6 * (told["inner_parameters"] + output * (1 - 1 / length)) + attention
+    assert told["flops_per_token"] == pytest.approx(by_hand, rel=0.03)
+    assert told["flops"] == pytest.approx(told["flops_per_token"] * told["trained_tokens"], rel=1e-6)
+    scaling = told["scaling"]
+    assert scaling["size"] is None and scaling["tokens"] == 20 * told["parameters"]
+    assert [one["size"] for one in scaling["sizes"]] == ["nano", "tiny", "mini", "small", "base"]
+
+
+def test_a_base_has_one_size_only(made, texts, tmp_path):
+    told = jishi.plan(verb="pretrain", data=str(texts), out=str(tmp_path / "run"), model=str(made[0].base), train=TRAIN)
+    assert [one["size"] for one in told["scaling"]["sizes"]] == [str(made[0].base)]

@@ -15,6 +15,7 @@ from jishi.core import manifest
 from jishi.core.contracts import Objective, Row, Task
 from jishi.core.errors import TrainingError
 from jishi.models.environment import free_cores, precision
+from jishi.models.parameters import parameters
 from jishi.training import checkpoint, compiled, dropout, guards, memory, optimizer, random_state
 from jishi.training.batching import epoch_batches
 from jishi.training.features import Encoded
@@ -145,6 +146,7 @@ class Loop:
         rooms = (self.survey.room(), self.at.room)  # no more than before a resumption
         self.update.room = min((room for room in rooms if room is not None), default=None)
         self.update.packs = self.survey.packs()
+        self.flops = self.survey.flops() if self.steps else 0.0
         self.at.compiled = self.at.compiled if resumed else self._pays()
         yield Event("start", self.at.step, self._facts(resumed, damaged))
         started = time.monotonic() - self.at.seconds
@@ -172,7 +174,8 @@ class Loop:
             return
         if self.records:
             self.update.states = self._record()
-        pace = Pace(self.device, self.survey.flops(), peak(self.device, self.precision))
+            self.flops = self.survey.flops()  # without what is played back
+        pace = Pace(self.device, self.flops, peak(self.device, self.precision))
         while self._goes_on():
             windows = self._windows(self.at.epoch)
             self.at.room = self.update.room
@@ -227,17 +230,20 @@ class Loop:
         return Event("head", self.at.step, found)
 
     def _facts(self, resumed: Path | None, damaged: list[Path]) -> dict[str, Any]:
-        parameters = list(self.model.parameters())
+        counted, learning = parameters(self.model), [one for one in self.model.parameters() if one.requires_grad]
         return {
             "steps": self.steps,
             "rows": len(self.features),
+            "tokens": sum(self.features.lengths),
             "validation_rows": len(self.held_out or ()),
             "precision": self.precision,
             "threads": self.at.threads,
             "compiled": self.at.compiled,
             "device": str(self.device),
-            "parameters": sum(parameter.numel() for parameter in parameters),
-            "trainable_parameters": sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
+            "parameters": counted.whole,
+            "inner_parameters": counted.inner,
+            "trainable_parameters": sum(one.numel() for one in learning),
+            "flops_per_token": self.flops,
             "unknown": self.features.unknown,
             "truncated": self.features.truncated,
             "cut": self.features.cut,

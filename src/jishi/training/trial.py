@@ -34,16 +34,20 @@ def seconds(loop: Loop) -> float:
         return spent
     windows = loop._windows(0)
     tried = [max(windows, key=lambda window: _heaviest(loop, window)), *windows[:STEPS]]
-    passes = loop.steps / len(windows)
     loop.model.train()
     with loop._quick():
         if loop.records:
             spent += _record(loop, tried)
-        spent += _steps(loop, tried) * tokens * passes
-    validations, checkpoints = _due(loop, math.ceil(passes))
+        spent += _steps(loop, tried) * tokens * passes(loop)
+    validations, checkpoints = _due(loop, math.ceil(passes(loop)))
     if loop.held_out is not None:
         spent += _validation(loop) * validations
     return spent + _checkpoint(loop) * checkpoints
+
+
+def passes(loop: Loop) -> float:
+    """How often a run reads its rows."""
+    return loop.steps / len(loop._windows(0))
 
 
 def _heaviest(loop: Loop, window: Window) -> int:
