@@ -65,6 +65,8 @@ class Training:
         elif event.kind == "validation" and self._progress:
             scores = "  ".join(f"{name} {value:.3f}" for name, value in event.values.items())
             self._progress.print(text("cli.validation", step=event.step, scores=scores))
+        elif event.kind == "probe" and self._progress:
+            self._progress.print(text("cli.probe", step=event.step, **event.values))
 
     def _start(self, event: Any) -> None:
         for path in event.values["damaged"]:
@@ -160,9 +162,14 @@ def tokenizer(value: Mapping[str, Any]) -> None:
 def base(value: Mapping[str, Any]) -> None:
     """What a pretraining has brought, what it cost, and where the base is."""
     loss, resources = value["loss"], value["resources"]
+    probed = {
+        text("cli.probed", name=name, metric=one["metric"]): f"{one['untrained']:.3f} → {one['trained']:.3f}"
+        for name, one in value["probes"].items()
+    }
     pairs(
         {
             text("cli.loss"): f"{loss['untrained']:.3f} → {loss['trained']:.3f}",
+            **probed,
             text("cli.seconds"): f"{resources['seconds']:.0f}",
             text("cli.memory"): f"{resources['peak_memory'] / 2**30:.2f} GiB",
             text("cli.trainable"): f"{resources['trainable_parameters']:,} / {resources['parameters']:,}",

@@ -75,6 +75,46 @@ def test_an_interrupted_pretraining_goes_on_to_the_same_weights(made, texts, tmp
     assert weights[0] == weights[1]
 
 
+@pytest.fixture(scope="module")
+def beasts(tmp_path_factory):
+    """What the texts tell of each animal: whether its sound is told with few letters."""
+    file = tmp_path_factory.mktemp("labelled") / "beasts.jsonl"
+    sounds = {"cats": "loud", "dogs": "loud", "cows": "soft", "ducks": "soft"}
+    rows = [{"text": f"{beast} {number % 9}", "label": said} for number in range(15) for beast, said in sounds.items()]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return file
+
+
+def test_a_base_is_judged_by_what_it_is_for_while_it_learns(texts, beasts, tmp_path):
+    """Before the first step, at every tenth, and at the last; the same run without probes comes to the same weights."""
+    asked = {"data": str(texts), "train": {**TRAIN, "max_steps": 25}, **TINY}
+    plain = jishi.pretrain(**asked, out=str(tmp_path / "plain"))
+    data = {"train": str(beasts), "split": (0.6, 0.0, 0.4)}
+    probes = [{"data": data, "every": 10}, {"data": data, "every": 20, "name": "beasts"}]
+    events = []
+    run = jishi.pretrain(**asked, probes=probes, out=str(tmp_path / "run"), listen=events.append)
+    weights = [(one.base / "model.safetensors").read_bytes() for one in (plain, run)]
+    assert weights[0] == weights[1]
+    told = json.loads((run.base / "pretraining.json").read_text(encoding="utf-8"))["probes"]
+    assert {name: [step for step, _ in one["curve"]] for name, one in told.items()} == {
+        "text-classification": [0, 10, 20, 25], "beasts": [0, 20, 25],
+    }  # fmt: skip
+    first = told["text-classification"]
+    logged = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    heard = [event.values for event in events if event.kind == "probe"]
+    assert [{**event, "kind": 0, "step": 0} for event in logged if event["kind"] == "probe"] == [
+        {**values, "kind": 0, "step": 0} for values in heard
+    ]
+    assert first["curve"][0][1] == first["untrained"] and first["rows"] == {"train": 36, "test": 24}
+    assert first["baseline"] == 1.0 and first["metric"] == "accuracy"  # tf-idf knows an animal when it sees one
+    assert not plain.record["probes"]
+
+
+def test_a_probe_that_no_linear_head_answers_is_refused(texts, tmp_path):
+    with pytest.raises(UsageError, match="one label a row"):
+        jishi.pretrain(data=str(texts), out=str(tmp_path / "run"), probes={"data": "x", "task": "translation"}, **TINY)
+
+
 def test_a_decoder_learns_what_follows(texts, tmp_path):
     run = jishi.pretrain(
         data=str(texts), out=str(tmp_path / "run"), objective="causal-lm", train={**TRAIN, "epochs": 2},

@@ -18,8 +18,9 @@ from jishi.core.errors import DataError, UsageError
 from jishi.data.dataset import Dataset
 from jishi.data.prepare import prepare
 from jishi.data.spec import DataSpec
-from jishi.lifecycle import processes
+from jishi.lifecycle import probes, processes
 from jishi.lifecycle.finetune import Listener, resident_bytes, train
+from jishi.lifecycle.probes import ProbeSpec
 from jishi.models import heads, load
 from jishi.models.spec import ModelSpec
 from jishi.training.loop import Loop
@@ -56,6 +57,11 @@ class PretrainSpec:
         zh="哪些权重参与学习、如何学习。",
     )
     train: TrainSpec = option(factory=TrainSpec, en="How training runs.", zh="训练设置。")
+    probes: tuple[ProbeSpec, ...] = option(
+        (),
+        "Labelled sets that linear probes are fitted on while the base learns: it is judged by what it is for.",
+        "预训练过程中用线性探测检验的带标签数据：以用途评判基座。",
+    )
     seed: int = option(0, "Every random choice follows from it.", "所有随机选择都由它决定。")
     resume: Literal["auto", "never"] = option(
         "auto",
@@ -110,6 +116,7 @@ def pretrain(wanted: PretrainSpec, listen: Listener, watch: Any) -> Pretrained:
             model = wanted.adapt.merge(begun.loop.model)
             resources = {**facts, "seconds": time.monotonic() - clock, "peak_memory": resident_bytes()}
             record = _record(wanted, begun, {"untrained": before, "trained": _loss(begun)}, resources)
+            record["probes"] = probes.record(begun.loop.probes, begun.loop.model, run.events())
             _write(folder / BASE, model, begun.processor, record)
             run.status("complete", resources=resources, loss=record["loss"])
         return Pretrained(folder, folder / BASE, record)
@@ -120,7 +127,8 @@ def start(wanted: PretrainSpec, folder: Path, rows: Path | None = None) -> Begun
     torch.manual_seed(wanted.seed)
     base = load.base(wanted.model)
     processor = None if load.learns_processor(wanted.model) else load.processor(wanted.model)
-    data = prepare(wanted.data, wanted.objective, rows or folder / "data", processor=processor, base=base)
+    place = rows or folder / "data"
+    data = prepare(wanted.data, wanted.objective, place, processor=processor, base=base)
     processor = processor or load.processor(wanted.model, data.train)
     objective = wanted.objective.initialize(data.train, base)
     held_out = data.validation if data.validation is not None else data.test
@@ -131,7 +139,7 @@ def start(wanted: PretrainSpec, folder: Path, rows: Path | None = None) -> Begun
     loop = Loop(
         wanted.adapt.apply(model, objective), objective, processor, wanted.train, train=data.train, validation=held_out,
         head=head, learning_rate=FRESH_LEARNING_RATE if base.fresh else wanted.adapt.learning_rate, folder=folder,
-        seed=wanted.seed,
+        seed=wanted.seed, probes=probes.begin(wanted.probes, place.with_name("probes"), base, processor, wanted.seed),
     )  # fmt: skip
     return Begun(data, processor, loop)
 

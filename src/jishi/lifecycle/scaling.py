@@ -1,7 +1,7 @@
 """How large a model the texts at hand are for: what is learnt with the least arithmetic.
 
-For each parameter about 20 tokens should be seen (Chinchilla, arXiv:2203.15556), and texts teach nearly as much as new ones up to
-the fourth time (arXiv:2305.16264). Both were found on decoders of 70 M parameters and more: below that, take them as a first guess.
+For each parameter about 20 tokens should be seen (Chinchilla, arXiv:2203.15556), and texts teach nearly as much as new ones up
+to the fourth time (arXiv:2305.16264). Both were found on decoders, mostly of 70 M parameters and more: a first guess for others.
 """
 
 from collections.abc import Mapping

@@ -21,6 +21,7 @@ from jishi.training.batching import epoch_batches
 from jishi.training.features import Encoded
 from jishi.training.feed import Maker, Piece, feed
 from jishi.training.fit_head import fit_head
+from jishi.training.linear_probe import LinearProbe
 from jishi.training.pace import Pace, peak
 from jishi.training.ranks import Ranks, is_lost, lost
 from jishi.training.shard import Shards
@@ -35,7 +36,7 @@ from jishi.training.validate import validate
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened: "start", "head", "step", "validation", "checkpoint", "interrupted" or "end"."""
+    """Something that happened: "start", "head", "step", "validation", "probe", "checkpoint", "interrupted" or "end"."""
 
     kind: str
     step: int
@@ -81,11 +82,12 @@ class Loop:
         folder: Path,
         seed: int,
         store: Store | None = None,
+        probes: Sequence[LinearProbe] = (),
     ) -> None:
         self.stop = False  # asked for by a face; `_stopping` once all processes know
         self.model, self.objective, self.processor, self.spec = model, objective, processor, spec
         self.validation, self.head, self.folder, self.seed = validation, head, folder / CHECKPOINTS, seed
-        self.store = store
+        self.store, self.probes = store, probes
         self.ranks = Ranks.join()
         self.device, self._stopping = self.ranks.device, False
         self.features = Encoded(objective, train, processor)
@@ -96,6 +98,8 @@ class Loop:
         sharded = spec.shard and self.ranks.count > 1
         if sharded and spec.fit_head:
             raise TrainingError("training.shard-fit-head")
+        if sharded and probes:
+            raise TrainingError("training.shard-probes")
         if sharded and objective.joint:
             raise TrainingError("training.shard-joint")
         # For pictures, channels last is the order in memory that convolutions read fastest; other weights have no such order.
@@ -152,6 +156,8 @@ class Loop:
         started = time.monotonic() - self.at.seconds
         if self.spec.fit_head == "before" and not self.at.step:
             yield self._fit_head()
+        if not self.at.step:
+            yield from self._probed()
         self.model.train()
         with self._quick():
             yield from self._epochs(started)
@@ -310,8 +316,14 @@ class Loop:
             scores = self.ranks.gather(scores)[0]  # all must decide alike
             better = self._judge(scores)
             yield Event("validation", step, scores)
+        yield from self._probed()
         if final or better or self._stopping or (step % spec.checkpoint_every == 0 if spec.checkpoint_every else due):
             yield Event("checkpoint", step, {"checkpoint": str(self._save())})
+
+    def _probed(self) -> Iterator[Event]:
+        for probe in self.probes:
+            if self.at.step % probe.every == 0 or self.at.step == self.steps:
+                yield Event("probe", self.at.step, probe(self.model))
 
     def _judge(self, scores: Mapping[str, float]) -> bool:
         """Remember the score; True where it is the best so far."""
