@@ -249,7 +249,7 @@ class Loop:
             "parameters": counted.whole,
             "inner_parameters": counted.inner,
             "trainable_parameters": sum(one.numel() for one in learning),
-            "flops_per_token": self.flops,
+            "flops_per_token": round(self.flops),
             "unknown": self.features.unknown,
             "truncated": self.features.truncated,
             "cut": self.features.cut,

@@ -2,6 +2,7 @@
 
 spec.yaml       the spec, every default filled in       checkpoints/  resumable states: the best and the last
 metrics.jsonl   every event of training                 data/         the prepared rows
+progress.html   the page to watch meanwhile             probes/       those of linear probes
 run.json        status, figures, versions               bundle/       the trained model
 evaluation.json the full evaluation                     report.html   the page to read
 """
