@@ -85,6 +85,26 @@ def test_the_page_is_written_at_most_every_three_seconds_and_at_the_end(run, clo
     assert len(written) == 6
 
 
+def test_writing_takes_a_hundredth_of_the_time_at_most(run, clock, monkeypatch):
+    """Half a second a file, and there are two: 100 seconds until the next."""
+    written = []
+
+    def slowly(path, _):
+        written.append(path.name)
+        clock[0] += 0.5
+
+    page = progress.Page(run)
+    monkeypatch.setattr(run, "log", lambda *_: None)
+    monkeypatch.setattr(progress.publish, "write_text", slowly)
+    tell(page, run, Event("start", 0, START))
+    clock[0] += 99
+    tell(page, run, step(1))
+    assert len(written) == 2
+    clock[0] += 1
+    tell(page, run, step(2))
+    assert len(written) == 4
+
+
 def test_it_loads_itself_again_while_the_run_goes_on_and_nothing_else_ever(run):
     page = progress.Page(run)
     tell(page, run, Event("start", 0, START), step(1))

@@ -42,8 +42,8 @@ class PretrainSpec:
     )
     out: str = option(en="The run directory to write.", zh="要写入的运行目录。", aliases=("output_dir",))
     model: ModelSpec = option(
-        en="A design to begin from nothing (transformer-encoder, transformer-decoder), or a base to go on from.",
-        zh="从零开始的结构（transformer-encoder、transformer-decoder），或要继续预训练的基座。",
+        en="A design to begin from nothing (modernbert, gpt2, …: see the guide), or a base to go on from.",
+        zh="从零开始的结构（modernbert、gpt2 等，见指南），或要继续预训练的基座。",
         aliases=("model_name_or_path",),
     )
     objective: Objective = option(

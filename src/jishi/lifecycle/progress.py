@@ -12,7 +12,7 @@ from jishi.training.loop import Event
 from jishi.training.run import Run
 
 NAME = "progress.html"
-EVERY = 3.0  # seconds between two writings
+EVERY, APART = 3.0, 100  # seconds between two writings, and no fewer than so many times those one has taken
 REFRESH = 5  # after which a browser loads it again
 RECENT = 20  # steps whose mean loss is told
 SHOWN = 12  # events
@@ -33,7 +33,7 @@ class Page:
         self._others: list[dict[str, Any]] = []
         self._events: deque[tuple[str, Event]] = deque(maxlen=SHOWN)
         self._losses: deque[float] = deque(maxlen=RECENT)
-        self._state, self._reason, self._written = "running", "", 0.0
+        self._state, self._reason, self._due = "running", "", 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -57,7 +57,7 @@ class Page:
             self._events.appendleft((time.strftime("%H:%M:%S"), event))
         if event.kind in ("end", "interrupted"):
             self._state = {"end": "ended"}.get(event.kind, event.kind)
-        if event.kind in ("start", "end", "interrupted") or time.monotonic() - self._written >= EVERY:
+        if event.kind in ("start", "end", "interrupted") or time.monotonic() >= self._due:
             self._write()
 
     def _take(self, told: Mapping[str, Any]) -> None:
@@ -71,10 +71,12 @@ class Page:
 
     def _write(self) -> None:
         """A file a language, since a page that loads itself again forgets what was chosen in it."""
+        began = time.monotonic()
         files = {one: NAME if one == i18n.language() else f"progress.{one}.html" for one in i18n.LANGUAGES}
         for language, name in files.items():
             publish.write_text(self._run.folder / name, self._html(language, files))
-        self._written = time.monotonic()
+        ended = time.monotonic()
+        self._due = ended + max(EVERY, APART * (ended - began))
 
     def _html(self, language: str, files: Mapping[str, str]) -> str:
         steps = [{"kind": "step", **step} for step in self._steps]
