@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import PreTrainedTokenizerBase
 
 from jishi.lifecycle import finetune, pretrain
 from jishi.lifecycle.finetune import FinetuneSpec, resident_bytes
@@ -55,9 +56,9 @@ def _scale(wanted: PretrainSpec, loop: Loop, seconds: float) -> dict[str, Any]:
         "flops_per_token": round(loop.flops),
         "flops": round(loop.flops * trained),
     }
-    base = load.base(wanted.model)
-    if base.modality != "text":
+    if not isinstance(loop.processor, PreTrainedTokenizerBase):
         return told
+    base = load.base(wanted.model)
     size, sizes = base.name, {base.name: counted}
     if base.fresh:
         size, sizes = wanted.model.size, by_size(wanted.model, loop.objective.head(), base, loop.processor)
