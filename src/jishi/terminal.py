@@ -68,10 +68,13 @@ class Training:
         elif event.kind == "validation" and self._progress:
             scores = "  ".join(f"{name} {value:.3f}" for name, value in event.values.items())
             self._progress.print(text("cli.validation", step=event.step, scores=scores))
+        elif event.kind == "probe" and self._progress:
+            self._progress.print(text("cli.probe", step=event.step, **event.values))
 
     def _start(self, event: Any) -> None:
         for path in event.values["damaged"]:
             console.print(text("cli.damaged", path=path), style="yellow", markup=False)
+        console.print(text("cli.begins", **_size(event.values)), markup=False)
         if event.values["resumed_from"]:
             console.print(text("cli.resumed", path=event.values["resumed_from"]), markup=False)
         self._progress = Progress(
@@ -86,6 +89,14 @@ class Training:
             raise KeyboardInterrupt
         self._loop.stop = True
         os.write(2, (text("cli.stopping") + "\n").encode())  # print is not safe inside a signal handler
+
+
+def _size(start: Mapping[str, Any]) -> dict[str, str]:
+    """How large the model is and what a token costs."""
+    from jishi.lifecycle.wording import large
+
+    names = ("parameters", "inner_parameters", "flops_per_token", "tokens")
+    return {name: large(start[name]) for name in names}
 
 
 def _pace(step: Mapping[str, Any]) -> str:
@@ -119,8 +130,26 @@ def corpus(value: Mapping[str, Any]) -> None:
 
 
 def plan(value: Mapping[str, Any]) -> None:
-    """The figures of a dry run."""
-    pairs({name: f"{figure:,.2f}" if isinstance(figure, float) else figure for name, figure in value.items()})
+    """The figures of a dry run and, of a pretraining on texts, what size of model they are for."""
+    from jishi.lifecycle import wording
+
+    plain = {name: figure for name, figure in value.items() if name != "scaling"}
+    plain[text("cli.time")] = wording.duration(value["seconds"])
+    pairs({name: f"{figure:,.2f}" if isinstance(figure, float) else figure for name, figure in plain.items()})
+    if "scaling" not in value:
+        return
+    found, large = value["scaling"], wording.large
+    table = Table(
+        *(text(f"cli.{name}") for name in ("size", "parameters", "wants", "passes", "flops", "time")), box=None
+    )
+    for one in found["sizes"]:
+        cells = (large(one[name]) for name in ("parameters", "tokens", "passes", "flops"))
+        table.add_row(
+            one["size"], *cells, wording.duration(one["seconds"]), style="bold" * (one["size"] == found["size"])
+        )
+    console.print("", table, text("cli.scaling"), sep="\n", soft_wrap=True)
+    given = {"size": found["size"], "tokens": large(value["trained_tokens"]), "wanted": large(found["tokens"])}
+    console.print(text("cli.scaling-fits" if found["size"] else "cli.scaling-short", **given), soft_wrap=True)
 
 
 def tokenizer(value: Mapping[str, Any]) -> None:
@@ -142,11 +171,15 @@ def base(value: Mapping[str, Any]) -> None:
     resources, replayed = value["resources"], value["replayed"]
     known = {text("cli.loss-replayed", rows=replayed["rows"]): _change(replayed["loss"])} if replayed else {}
     parts = value["parts"]["trained"]
+    probed = {
+        text("cli.probed", name=name, metric=one["metric"]): _change(one) for name, one in value["probes"].items()
+    }
     pairs(
         {
             text("cli.loss"): _change(value["loss"]),
             **{name: _change({when: found[name] for when, found in value["parts"].items()}) for name in parts},
             **known,
+            **probed,
             text("cli.seconds"): f"{resources['seconds']:.0f}",
             text("cli.memory"): f"{resources['peak_memory'] / 2**30:.2f} GiB",
             text("cli.trainable"): f"{resources['trainable_parameters']:,} / {resources['parameters']:,}",

@@ -88,6 +88,46 @@ def test_an_interrupted_pretraining_goes_on_to_the_same_weights(made, texts, tmp
     assert weights[0] == weights[1]
 
 
+@pytest.fixture(scope="module")
+def beasts(tmp_path_factory):
+    """What the texts tell of each animal: whether its sound is told with few letters."""
+    file = tmp_path_factory.mktemp("labelled") / "beasts.jsonl"
+    sounds = {"cats": "loud", "dogs": "loud", "cows": "soft", "ducks": "soft"}
+    rows = [{"text": f"{beast} {number % 9}", "label": said} for number in range(15) for beast, said in sounds.items()]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return file
+
+
+def test_a_base_is_judged_by_what_it_is_for_while_it_learns(texts, beasts, tmp_path):
+    """Before the first step, at every tenth, and at the last; the same run without probes comes to the same weights."""
+    asked = {"data": str(texts), "train": {**TRAIN, "max_steps": 25}, **TINY}
+    plain = jishi.pretrain(**asked, out=str(tmp_path / "plain"))
+    data = {"train": str(beasts), "split": (0.6, 0.0, 0.4)}
+    probes = [{"data": data, "every": 10}, {"data": data, "every": 20, "name": "beasts"}]
+    events = []
+    run = jishi.pretrain(**asked, probes=probes, out=str(tmp_path / "run"), listen=events.append)
+    weights = [(one.base / "model.safetensors").read_bytes() for one in (plain, run)]
+    assert weights[0] == weights[1]
+    told = json.loads((run.base / "pretraining.json").read_text(encoding="utf-8"))["probes"]
+    assert {name: [step for step, _ in one["curve"]] for name, one in told.items()} == {
+        "text-classification": [0, 10, 20, 25], "beasts": [0, 20, 25],
+    }  # fmt: skip
+    first = told["text-classification"]
+    logged = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    heard = [event.values for event in events if event.kind == "probe"]
+    assert [{**event, "kind": 0, "step": 0} for event in logged if event["kind"] == "probe"] == [
+        {**values, "kind": 0, "step": 0} for values in heard
+    ]
+    assert first["curve"][0][1] == first["untrained"] and first["rows"] == {"train": 36, "test": 24}
+    assert first["baseline"] == 1.0 and first["metric"] == "accuracy"  # tf-idf knows an animal when it sees one
+    assert not plain.record["probes"]
+
+
+def test_a_probe_that_no_linear_head_answers_is_refused(texts, tmp_path):
+    with pytest.raises(UsageError, match="one label a row"):
+        jishi.pretrain(data=str(texts), out=str(tmp_path / "run"), probes={"data": "x", "task": "translation"}, **TINY)
+
+
 def test_a_decoder_learns_what_follows(texts, tmp_path):
     run = jishi.pretrain(
         data=str(texts), out=str(tmp_path / "run"), objective="causal-lm", train={**TRAIN, "epochs": 2},
@@ -142,3 +182,25 @@ def test_a_plan_leaves_nothing_behind(texts, tmp_path):
     told = jishi.plan(verb="pretrain", data=str(texts), out=str(tmp_path / "run"), train=TRAIN, **TINY)
     assert 180 < told["rows"] < 210 and told["steps"] == 4 * -(-told["rows"] // 16) and told["seconds"] > 0
     assert not (tmp_path / "run").exists()
+
+
+def test_a_plan_tells_what_is_computed_and_what_size_the_texts_are_for(texts, tmp_path):
+    """For each token 6 operations a parameter, and for attention 12 times blocks, width and length (arXiv:2204.02311)."""
+    model = {"name": "transformer-decoder", "size": "tiny"}
+    asked = {"data": str(texts), "out": str(tmp_path / "run"), "model": model, "objective": "causal-lm"}
+    told = jishi.plan(verb="pretrain", **asked, train={**TRAIN, "epochs": 3})
+    assert told["trained_tokens"] == 3 * told["tokens"]
+    length, width, blocks = told["tokens"] / told["rows"], 128, 2
+    output = told["parameters"] - told["inner_parameters"]  # the table is the output layer
+    attention = 12 * blocks * width * length
+    by_hand = 6 * (told["inner_parameters"] + output * (1 - 1 / length)) + attention
+    assert told["flops_per_token"] == pytest.approx(by_hand, rel=0.03)
+    assert told["flops"] == pytest.approx(told["flops_per_token"] * told["trained_tokens"], rel=1e-6)
+    scaling = told["scaling"]
+    assert scaling["size"] is None and scaling["tokens"] == 20 * told["parameters"]
+    assert [one["size"] for one in scaling["sizes"]] == ["nano", "tiny", "mini", "small", "base"]
+
+
+def test_a_base_has_one_size_only(made, texts, tmp_path):
+    told = jishi.plan(verb="pretrain", data=str(texts), out=str(tmp_path / "run"), model=str(made[0].base), train=TRAIN)
+    assert [one["size"] for one in told["scaling"]["sizes"]] == [str(made[0].base)]

@@ -24,7 +24,7 @@ from jishi.data.dataset import Dataset
 from jishi.data.infer import infer
 from jishi.data.prepare import prepare
 from jishi.data.spec import DataSpec
-from jishi.lifecycle import card, processes, report
+from jishi.lifecycle import card, processes, progress, report
 from jishi.models import heads, load
 from jishi.models.inference import outputs
 from jishi.models.spec import ModelSpec
@@ -190,16 +190,16 @@ def start(wanted: FinetuneSpec, folder: Path, rows: Path | None = None, store: S
 def train(loop: Loop, run: Run, listen: Listener, *, resume: bool) -> dict[str, Any] | None:
     """Run the loop to its end; None where it was interrupted."""
     facts: dict[str, Any] = {}
-    for event in loop.events(resume=resume):
-        run.log(event.kind, event.step, event.values)
-        listen(event)
-        if event.kind == "start":
-            facts = {
-                name: event.values[name]
-                for name in ("parameters", "trainable_parameters", "precision", "threads", "device")
-            }
-        if event.kind == "interrupted":
-            return None
+    with progress.Page(run, getattr(loop.objective, "metric", "")) as page:
+        for event in loop.events(resume=resume):
+            run.log(event.kind, event.step, event.values)
+            page.hear(event)
+            listen(event)
+            if event.kind == "start":
+                names = ("parameters", "inner_parameters", "trainable_parameters", "flops_per_token")
+                facts = {name: event.values[name] for name in (*names, "precision", "threads", "device")}
+            if event.kind == "interrupted":
+                return None
     return {
         **facts, "steps": loop.at.step, "best_step": loop.at.best_step,
         "training_seconds": loop.at.seconds, "training_memory": resident_bytes(),

@@ -19,8 +19,9 @@ from jishi.data import columns
 from jishi.data.dataset import Dataset
 from jishi.data.prepare import prepare
 from jishi.data.spec import DataSpec
-from jishi.lifecycle import processes, replay
+from jishi.lifecycle import probes, processes, replay
 from jishi.lifecycle.finetune import Listener, resident_bytes, train
+from jishi.lifecycle.probes import ProbeSpec
 from jishi.lifecycle.replay import Replay
 from jishi.models import heads, load
 from jishi.models.spec import ModelSpec
@@ -66,6 +67,11 @@ class PretrainSpec:
         "在已有基座上继续时：混入其原有知识以减轻遗忘，并衡量遗忘。",
     )
     train: TrainSpec = option(factory=TrainSpec, en="How training runs.", zh="训练设置。")
+    probes: tuple[ProbeSpec, ...] = option(
+        (),
+        "Labelled sets that linear probes are fitted on while the base learns: it is judged by what it is for.",
+        "预训练过程中用线性探测检验的带标签数据：以用途评判基座。",
+    )
     seed: int = option(0, "Every random choice follows from it.", "所有随机选择都由它决定。")
     resume: Literal["auto", "never"] = option(
         "auto",
@@ -126,6 +132,7 @@ def pretrain(wanted: PretrainSpec, listen: Listener, watch: Any) -> Pretrained:
             model = wanted.adapt.merge(begun.loop.model)
             resources = {**facts, "seconds": time.monotonic() - clock, "peak_memory": resident_bytes()}
             record = _record(wanted, begun, before, _judged(begun), resources)
+            record["probes"] = probes.record(begun.loop.probes, begun.loop.model, run.events())
             _write(folder / BASE, model, begun.processor, record)
             run.status("complete", resources=resources, loss=record["loss"])
         return Pretrained(folder, folder / BASE, record)
@@ -138,7 +145,8 @@ def start(wanted: PretrainSpec, folder: Path, rows: Path | None = None) -> Begun
     columns.check_reader(wanted.objective, base)
     marks = wanted.objective.marks
     processor = None if load.learns_processor(wanted.model) else load.processor(wanted.model, extra=marks)
-    data = prepare(wanted.data, wanted.objective, rows or folder / "data", processor=processor, base=base)
+    place = rows or folder / "data"
+    data = prepare(wanted.data, wanted.objective, place, processor=processor, base=base)
     processor = processor or load.processor(wanted.model, data.train, marks)
     objective = wanted.objective.initialize(data.train, base)
     held_out = data.validation if data.validation is not None else data.test
@@ -147,14 +155,14 @@ def start(wanted: PretrainSpec, folder: Path, rows: Path | None = None) -> Begun
     learnt: Sequence[Row] = data.train
     known = None
     if wanted.replay:
-        place = (rows or folder / "data").with_name("replay")
-        learnt, known = replay.mix(wanted.replay, wanted.objective, data.train, place, processor, base)
+        beside = place.with_name("replay")
+        learnt, known = replay.mix(wanted.replay, wanted.objective, data.train, beside, processor, base)
     model = load.model(wanted.model, objective.head(), base, processor)
     head = heads.fresh(model)
     loop = Loop(
         wanted.adapt.apply(model, objective), objective, processor, wanted.train, train=learnt, validation=held_out,
         head=head, learning_rate=FRESH_LEARNING_RATE if base.fresh else wanted.adapt.learning_rate, folder=folder,
-        seed=wanted.seed,
+        seed=wanted.seed, probes=probes.begin(wanted.probes, place.with_name("probes"), base, processor, wanted.seed),
     )  # fmt: skip
     assert loop.held_out is not None
     judged = {"own": loop.held_out}

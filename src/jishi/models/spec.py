@@ -16,7 +16,7 @@ class ModelSpec:
         "内置模型、文件夹、Hub 编号（owner/name），或从零训练的结构。",
         aliases=("model_name_or_path",),
     )
-    size: Literal["nano", "tiny", "mini", "small"] = option(
+    size: Literal["nano", "tiny", "mini", "small", "base"] = option(
         "tiny", "Size of a design trained from scratch.", "从零训练时的模型规模。"
     )
     dropout: float | None = option(
