@@ -132,10 +132,12 @@ def tokenizer(value: Mapping[str, Any]) -> None:
 
 def base(value: Mapping[str, Any]) -> None:
     """What a pretraining has brought, what it cost, and where the base is."""
-    loss, resources = value["loss"], value["resources"]
+    resources = value["resources"]
+    names = {"loss": "cli.loss", "bits_per_character": "cli.bits-per-character"}
+    figures = {text(code): value[name] for name, code in names.items() if name in value}
     pairs(
         {
-            text("cli.loss"): f"{loss['untrained']:.3f} → {loss['trained']:.3f}",
+            **{name: f"{found['untrained']:.3f} → {found['trained']:.3f}" for name, found in figures.items()},
             text("cli.seconds"): f"{resources['seconds']:.0f}",
             text("cli.memory"): f"{resources['peak_memory'] / 2**30:.2f} GiB",
             text("cli.trainable"): f"{resources['trainable_parameters']:,} / {resources['parameters']:,}",

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 # One example, canonical: the keys are the task's `columns` and `targets`; "mended" tells how `parse` put it right.
 Row = Mapping[str, Any]
 Features = dict[str, Any]  # one encoded row: lists or arrays; "length" is its cost in tokens (1 where rows are equal),
-# "windows" its parts where a model reads it in several, "cut" how many of its targets can't be taught
+# "windows" its parts where a model reads it in several, "cut" how many of its targets can't be taught, "characters" how many
+# of a text its targets stand for
 Batch = dict[str, Any]  # collated tensors, keyed as the model's forward names them, targets under "labels"
 Prediction = dict[str, Any]  # one answer, plain JSON
 

@@ -102,14 +102,14 @@ def pretrain(wanted: PretrainSpec, listen: Listener, watch: Any) -> Pretrained:
             clock = time.monotonic()
             begun = start(wanted, folder)
             watch(begun.loop)
-            before = _loss(begun)
+            before = _judged(begun)
             facts = train(begun.loop, run, listen, resume=resume)
             if facts is None:
                 run.status("interrupted")
                 return Pretrained(folder, None, {}, interrupted=True)
             model = wanted.adapt.merge(begun.loop.model)
             resources = {**facts, "seconds": time.monotonic() - clock, "peak_memory": resident_bytes()}
-            record = _record(wanted, begun, {"untrained": before, "trained": _loss(begun)}, resources)
+            record = _record(wanted, begun, {"untrained": before, "trained": _judged(begun)}, resources)
             _write(folder / BASE, model, begun.processor, record)
             run.status("complete", resources=resources, loss=record["loss"])
         return Pretrained(folder, folder / BASE, record)
@@ -136,24 +136,24 @@ def start(wanted: PretrainSpec, folder: Path, rows: Path | None = None) -> Begun
     return Begun(data, processor, loop)
 
 
-def _loss(begun: Begun) -> float:
-    """The loss on the rows held out."""
+def _judged(begun: Begun) -> Mapping[str, float]:
+    """The loss on the rows held out, and the bits a character costs where the objective foresees texts."""
     loop = begun.loop
     assert loop.held_out is not None
-    found = validate(loop.objective, loop.model, begun.processor, loop.held_out, loop.validation or (), seed=loop.seed)
-    return found["loss"]
+    return validate(loop.objective, loop.model, begun.processor, loop.held_out, loop.validation or (), seed=loop.seed)
 
 
 def _record(
-    wanted: PretrainSpec, begun: Begun, loss: Mapping[str, float], resources: Mapping[str, Any]
+    wanted: PretrainSpec, begun: Begun, judged: Mapping[str, Mapping[str, float]], resources: Mapping[str, Any]
 ) -> dict[str, Any]:
     loop = begun.loop
+    figures = {name: {when: found[name] for when, found in judged.items()} for name in judged["trained"]}
     return {
         "objective": spec.dump(loop.objective),
         "model": spec.dump(wanted.model),
         "data": {"fingerprint": begun.data.fingerprint, "rows": begun.data.report.get("rows")},
-        "loss": dict(loss),
-        "perplexity": {name: math.exp(min(value, 100.0)) for name, value in loss.items()},
+        **figures,
+        "perplexity": {when: math.exp(min(value, 100.0)) for when, value in figures["loss"].items()},
         "tokens": sum(loop.features.lengths),
         "truncated": loop.features.truncated,
         "unknown": loop.features.unknown,

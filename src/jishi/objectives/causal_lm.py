@@ -41,7 +41,10 @@ class CausalLM(Objective):
         ids, end = features["input_ids"].tolist(), processor.eos_token_id
         if end is not None and ids[-1:] != [end]:
             ids = [*ids, end][: tokens.limit(processor, self.max_length)]
-        return {**tokens.describe(processor, ids), "truncated": features["truncated"]}
+        found = {**tokens.describe(processor, ids), "truncated": features["truncated"]}
+        if processor.is_fast:  # others can't tell where in the text a token stands
+            found["characters"] = _foreseen(processor, row["text"], ids, cut=features["truncated"])
+        return found
 
     def collate(self, features: Sequence[Features], processor: Any) -> Batch:
         return tokens.pad(features, processor)
@@ -54,3 +57,12 @@ class CausalLM(Objective):
         total, outputs = cross_entropy(model, inputs, places, batch["input_ids"][:, 1:][follows])
         count = int(follows.sum())
         return Loss(total / max(count, 1), outputs, {"predicted": float(count)}, count)
+
+
+def _foreseen(processor: Any, text: str, ids: Sequence[int], *, cut: bool) -> int:
+    """Characters of the text that are foreseen: none that was cut off, and no first token that has nothing before it."""
+    begins = ids and ids[0] in (processor.bos_token_id, processor.cls_token_id)
+    if begins and not cut:
+        return len(text)
+    ends = [end for _, end in processor(text, return_offsets_mapping=True, verbose=False)["offset_mapping"][: len(ids)]]
+    return max(ends) - ends[0] if ends else 0  # a mark's end is 0

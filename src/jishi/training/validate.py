@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from jishi.core.contracts import Objective, Prediction, Row, Task
+from jishi.metrics import language_model
 from jishi.models.inference import to
 from jishi.training.batching import epoch_batches
 from jishi.training.features import Encoded
@@ -19,12 +20,12 @@ def validate(
 ) -> dict[str, float]:
     """`loss` (mean over targets) and, for a task, every metric of its `score`. Leaves the model in the mode it was in.
 
-    A task that generates is judged by the loss alone.
+    Where the features tell what characters their targets stand for, `bits_per_character` is beside the loss. A task that generates is judged by the loss alone.
     """
     training = model.training
     answers = isinstance(objective, Task) and not objective.generates
     model.eval()
-    total = targets = 0.0
+    total = targets = characters = 0.0
     predictions: list[Prediction] = [{}] * len(features)
     related = isinstance(objective, Task) and type(objective).relate is not Task.relate
     kept: list[Any] = [None] * len(features)
@@ -38,6 +39,7 @@ def validate(
                 loss = objective.loss(model, to(objective.collate(batch_features, processor), model.device))
                 total += float(loss.value) * loss.weight(len(group))
                 targets += loss.weight(len(group))
+                characters += sum(row.get("characters", 0) for row in batch_features)
                 if isinstance(objective, Task) and answers:
                     outputs = [output.float().cpu() for output in loss.outputs]
                     found = objective.decode(outputs, batch_features, processor)
@@ -48,4 +50,6 @@ def validate(
     if isinstance(objective, Task) and answers and related:
         predictions = objective.relate(predictions, kept, rows)
     scores = {"loss": total / max(targets, 1)}
+    if characters:
+        scores["bits_per_character"] = language_model.bits_per_character(total, characters)
     return {**scores, **objective.score(predictions, rows)} if isinstance(objective, Task) and answers else scores

@@ -14,6 +14,7 @@ from jishi.models.spec import ModelSpec
 LEARNT = [name for name in _design.names() if _design.get(name).learns]
 PAIR = "transformer-encoder-decoder"  # reads only to write
 TEXT = [name for name in LEARNT if name != PAIR]
+DECODERS = ["gru", "lstm", "transformer-decoder"]
 PICTURES = [name for name in _design.names() if not _design.get(name).learns]
 ROWS = [{"text": "今天的天气真好 the weather is lovely", "text_pair": "质量很差 bad quality"}] * 2
 SENTENCES = ["今天的天气真好，the weather", "bad"]
@@ -63,7 +64,7 @@ def test_text_designs_save_and_load(name: str, architecture: str, tmp_path: Path
 def test_every_token_sees_its_neighbours_and_in_a_decoder_those_before_it(name: str) -> None:
     model, processor = build(ModelSpec(name, size="nano"), Head("ForTokenClassification", {"num_labels": 3}))
     found = [model(**processor([text], return_tensors="pt")).logits[0] for text in ("天气", "天好", "好气")]
-    assert torch.allclose(found[0][1], found[1][1]) == (name == "transformer-decoder")  # 天 before 气, before 好
+    assert torch.allclose(found[0][1], found[1][1]) == (name in DECODERS)  # 天 before 气, before 好
     assert not torch.allclose(found[0][2], found[2][2])  # 气 behind 天, behind 好
 
 

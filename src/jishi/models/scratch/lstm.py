@@ -1,0 +1,9 @@
+"""A recurrent language model of LSTM layers (doi:10.1162/neco.1997.9.8.1735): a text of any length, at the same cost a token.
+
+It can be pretrained with causal-lm. At each size it has about as many weights as transformer-decoder.
+"""
+
+from jishi.models.scratch import _recurrent
+
+SIZES = {"nano": (64, 80, 2), "tiny": (128, 160, 2), "mini": (256, 464, 2), "small": (512, 928, 2)}  # D, H, layers
+DESIGN = _recurrent.design("lstm", SIZES)
