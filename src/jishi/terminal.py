@@ -65,6 +65,9 @@ class Training:
         elif event.kind == "validation" and self._progress:
             scores = "  ".join(f"{name} {value:.3f}" for name, value in event.values.items())
             self._progress.print(text("cli.validation", step=event.step, scores=scores))
+        elif event.kind == "samples" and self._progress:
+            for sample in event.values["texts"]:
+                self._progress.print(Text(text("cli.sample", step=event.step, **sample)))
 
     def _start(self, event: Any) -> None:
         for path in event.values["damaged"]:

@@ -145,6 +145,10 @@ class Objective(ABC):
     def loss(self, model: Any, batch: Batch) -> Loss:
         """The mean loss of a batch, with the weight of one row independent of the padding."""
 
+    def sample(self, model: Any, text: str, processor: Any, decoding: Any) -> str | None:  # noqa: ARG002
+        """What a model in training makes of a text (goes on with it, fills its blank), for a reader; None where it can't."""
+        return None
+
 
 class Joint(Protocol):
     """What an objective has beside its own where it is `joint`."""

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,8 +19,9 @@ from jishi.core.errors import DataError, UsageError
 from jishi.data.dataset import Dataset
 from jishi.data.prepare import prepare
 from jishi.data.spec import DataSpec
-from jishi.lifecycle import processes
+from jishi.lifecycle import processes, samples
 from jishi.lifecycle.finetune import Listener, resident_bytes, train
+from jishi.lifecycle.samples import SampleSpec
 from jishi.models import heads, load
 from jishi.models.spec import ModelSpec
 from jishi.training.loop import Loop
@@ -41,8 +43,8 @@ class PretrainSpec:
     )
     out: str = option(en="The run directory to write.", zh="要写入的运行目录。", aliases=("output_dir",))
     model: ModelSpec = option(
-        en="A design to begin from nothing (transformer-encoder, transformer-decoder), or a base to go on from.",
-        zh="从零开始的结构（transformer-encoder、transformer-decoder），或要继续预训练的基座。",
+        en="A design to begin from nothing (transformer-encoder, transformer-decoder, lstm, gru), or a base to go on from.",
+        zh="从零开始的结构（transformer-encoder、transformer-decoder、lstm、gru），或要继续预训练的基座。",
         aliases=("model_name_or_path",),
     )
     objective: Objective = option(
@@ -56,6 +58,11 @@ class PretrainSpec:
         zh="哪些权重参与学习、如何学习。",
     )
     train: TrainSpec = option(factory=TrainSpec, en="How training runs.", zh="训练设置。")
+    samples: SampleSpec | None = option(
+        None,
+        "Texts that the model is shown while it learns, and what it makes of them.",
+        "训练期间展示给模型的文本，以及模型的续写或填空。",
+    )
     seed: int = option(0, "Every random choice follows from it.", "所有随机选择都由它决定。")
     resume: Literal["auto", "never"] = option(
         "auto",
@@ -103,7 +110,7 @@ def pretrain(wanted: PretrainSpec, listen: Listener, watch: Any) -> Pretrained:
             begun = start(wanted, folder)
             watch(begun.loop)
             before = _judged(begun)
-            facts = train(begun.loop, run, listen, resume=resume)
+            facts = train(begun.loop, run, listen, resume=resume, add=partial(samples.add, wanted.samples, begun.loop))
             if facts is None:
                 run.status("interrupted")
                 return Pretrained(folder, None, {}, interrupted=True)

@@ -34,7 +34,10 @@ from jishi.training.validate import validate
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened: "start", "head", "step", "validation", "checkpoint", "interrupted" or "end"."""
+    """Something that happened: "start", "head", "step", "validation", "checkpoint", "interrupted" or "end".
+
+    Who hands events on may add others: "samples".
+    """
 
     kind: str
     step: int
