@@ -83,7 +83,7 @@ def gru(weights: dict[str, numpy.ndarray], said: numpy.ndarray) -> list[numpy.nd
 def test_the_logits_are_those_of_the_equations(cell, formula):
     made, ids = model(cell), [3, 9, 9, 4]
     table = {name: weight.detach().double().numpy() for name, weight in made.named_parameters()}
-    states = table["model.embeddings.weight"][ids]
+    states = table["model.embeddings.weight"][ids] * 12**0.5
     for layer in range(2):
         prefix = f"model.layers.{layer}."
         states = formula({name.removeprefix(prefix): table[name] for name in table if name.startswith(prefix)}, states)

@@ -26,7 +26,7 @@ class RecurrentConfig(PreTrainedConfig):
     def __init__(
         self, vocab_size: int = 0, cell: str = "lstm", hidden_size: int = 128, cell_size: int = 160,
         num_hidden_layers: int = 2, hidden_dropout_prob: float = 0.1, pad_token_id: int = 0,
-        initializer_range: float = 0.05, tie_word_embeddings: bool = True, **kwargs: Any,
+        initializer_range: float = 0.09, tie_word_embeddings: bool = True, **kwargs: Any,
     ) -> None:  # fmt: skip
         self.vocab_size = vocab_size
         self.cell = cell
@@ -60,6 +60,7 @@ class RecurrentModel(PreTrainedModel):
     def __init__(self, config: RecurrentConfig) -> None:
         super().__init__(config)
         self.embeddings = nn.Embedding(config.vocab_size, config.hidden_size, config.pad_token_id)
+        self.scale = config.hidden_size**0.5  # the table is the output layer too, where its rows are better short
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
         widths = [config.hidden_size] + [config.cell_size] * (config.num_hidden_layers - 1)
         self.layers = nn.ModuleList(CELLS[config.cell](width, config.cell_size, batch_first=True) for width in widths)
@@ -79,7 +80,7 @@ class RecurrentModel(PreTrainedModel):
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask[:, -input_ids.shape[1] :]
         padded = not bool(mask.all())
         order = mask.argsort(dim=1, descending=True, stable=True)  # real tokens first: they do not see what is behind them
-        states = self.embeddings(input_ids.gather(1, order) if padded else input_ids)  # (B, T, D)
+        states = self.embeddings(input_ids.gather(1, order) if padded else input_ids) * self.scale  # (B, T, D)
         lengths = mask.sum(1).cpu() if padded and use_cache else None  # only what is remembered must end with its row
         memory = []
         for place, layer in enumerate(self.layers):
@@ -129,8 +130,8 @@ def design(cell: str, sizes: dict[str, tuple[int, int, int]]) -> Design:
     def config(size: str, processor: Any) -> RecurrentConfig:
         width, inner, layers = sizes[size]
         return RecurrentConfig(
-            len(processor), cell, width, inner, layers, pad_token_id=processor.pad_token_id,
-            bos_token_id=processor.bos_token_id, eos_token_id=processor.eos_token_id,
+            len(processor), cell, width, inner, layers, initializer_range=width**-0.5,
+            pad_token_id=processor.pad_token_id, bos_token_id=processor.bos_token_id, eos_token_id=processor.eos_token_id,
         )  # fmt: skip
 
     return Design("text", "mean", config, _decoder.processor, learns=True)
