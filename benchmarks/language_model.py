@@ -10,9 +10,9 @@ passage of theirs occurs in training. Both models have the same vocabulary, BPE 
 as often; the 5-gram counts their characters. Bits per character are over whole passages, the end of each included, so that
 they compare models whatever their tokens are.
 
-Poems: quatrains and eight-line poems of five or seven characters a verse, from their form and title (recipes/poetry.yaml). They are
-drawn for held-out titles; right is a couplet with two verses of the form's length, and a poem that is whole and all of such
-couplets, as many as the form has.
+Poems: of four or eight verses of five or seven characters, from their form and title (recipes/poetry.yaml). They are drawn for
+held-out titles; right is a couplet with two verses of the form's length, and a poem that is all of such couplets, as many as
+the form has.
 """
 
 import argparse
@@ -144,9 +144,13 @@ def written(found: Passages, folder: Path) -> dict[str, Path]:
     """A file a part."""
     folder.mkdir(parents=True, exist_ok=True)
     for part, languages in found.items():
-        lines = (json.dumps({"text": text}, ensure_ascii=False) + "\n" for texts in languages.values() for text in texts)
+        lines = (
+            json.dumps({"text": text}, ensure_ascii=False) + "\n" for texts in languages.values() for text in texts
+        )
         (folder / f"{part}.jsonl").write_text("".join(lines), encoding="utf-8")
-        told = ", ".join(f"{len(texts)} {name} ({sum(map(len, texts)):,} characters)" for name, texts in languages.items())
+        told = ", ".join(
+            f"{len(texts)} {name} ({sum(map(len, texts)):,} characters)" for name, texts in languages.items()
+        )
         print(f"{part}: {told}", file=sys.stderr, flush=True)
     return {part: folder / f"{part}.jsonl" for part in found}
 
@@ -162,7 +166,9 @@ def foreseen(base: Path, texts: Sequence[str]) -> float:
     rows = [{"text": text} for text in texts]
     features = Encoded(objective, rows, processor)
     if features.truncated or features.unknown:
-        print(f"not comparable: {features.truncated:.1%} cut, {features.unknown:.1%} unknown", file=sys.stderr, flush=True)
+        print(
+            f"not comparable: {features.truncated:.1%} cut, {features.unknown:.1%} unknown", file=sys.stderr, flush=True
+        )
     return validate(objective, model, processor, features, rows, seed=0)["bits_per_character"]
 
 
@@ -216,9 +222,11 @@ def poems(options: argparse.Namespace) -> None:
     whole = sum(is_right(prompt, answer) for prompt, answer in zip(prompts, answers, strict=True))
     scores = {name: round(score["value"], 3) for name, score in run.evaluation["scores"].items()}
     count = f"{len(parts[TRAIN]):,} poems, {options.epochs:g} times"
-    print(f"\n{count}, {run.resources['parameters']:,} parameters, {clock.spent:.0f} seconds of the processor, {scores}")
+    print(
+        f"\n{count}, {run.resources['parameters']:,} parameters, {clock.spent:.0f} seconds of the processor, {scores}"
+    )
     print(f"of {len(couplets)} couplets drawn {sum(couplets) / len(couplets):.1%} have verses of the right length")
-    print(f"of {len(prompts)} poems drawn {whole / len(prompts):.1%} are whole and right")
+    print(f"of {len(prompts)} poems drawn {whole / len(prompts):.1%} are right")
     for prompt, answer in list(zip(prompts, answers, strict=True))[:6]:
         print(f"\n{prompt}\n{answer}")
 
@@ -228,7 +236,7 @@ def collected(data: Path) -> dict[str, list[dict[str, str]]]:
     parts: dict[str, list[dict[str, str]]] = {TRAIN: [], CHOOSE: [], JUDGE: []}
     with gzip.open(data / "corpus_zh" / "poetry.jsonl.gz", "rt", encoding="utf-8") as lines:
         for poem in map(json.loads, lines):
-            for form, (verse, count) in FORMS.items():
+            for form in FORMS:
                 prompt = f"{form}：{poem['title']}"
                 if is_right(prompt, poem["text"]):
                     number = int(hashlib.md5(poem["title"].encode()).hexdigest(), 16) % HELD_OUT

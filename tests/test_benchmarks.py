@@ -39,7 +39,9 @@ def test_a_poem_is_right_where_every_couplet_is_and_there_are_as_many_as_the_for
     good, short, odd = "春江一夜雨，小岸几人家。", "春江一夜，小岸几人家。", "春江一夜雨小岸几人家"
     assert list(script["judged"]("五言绝句：春雨", f"{good}\n{short}\n{odd}")) == [True, False, False]
     assert script["is_right"]("五言绝句：春雨", f"{good}\n{good}")
-    assert not any(script["is_right"]("五言绝句：春雨", poem) for poem in (good, f"{good}\n{short}", f"{good}\n{good}\n{good}", ""))
+    assert not any(
+        script["is_right"]("五言绝句：春雨", poem) for poem in (good, f"{good}\n{short}", f"{good}\n{good}\n{good}", "")
+    )
     assert not script["is_right"]("七言绝句：春雨", f"{good}\n{good}")
 
 

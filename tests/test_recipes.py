@@ -252,7 +252,8 @@ def test_every_poem_of_the_example_has_the_form_that_its_prompt_asks_for():
     for row in [row for part in ("train", "dev", "test") for row in poems(part)]:
         lines = row["answer"].split("\n")
         assert len(lines) == couplets[row["prompt"][2]]
-        assert all(re.fullmatch("(.{%d})，(.{%d})。" % (2 * (length[row["prompt"][0]],)), line) for line in lines)
+        verse = f".{{{length[row['prompt'][0]]}}}"
+        assert all(re.fullmatch(f"{verse}，{verse}。", line) for line in lines)
 
 
 def test_the_poetry_recipe_learns_the_form(tmp_path):

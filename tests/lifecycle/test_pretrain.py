@@ -126,7 +126,9 @@ def test_samples_that_can_not_be_shown_are_refused_before_the_first_step(texts, 
         jishi.pretrain(**asked, samples=["cats [MASK]"], resume="never")
     assert {event.kind for event in events} == {"start"}
     with pytest.raises(UsageError, match="out of range"):
-        jishi.pretrain(**asked, samples={"texts": ["a"], "decoding": {"top_k": -1}}, objective="causal-lm", resume="never")
+        jishi.pretrain(
+            **asked, samples={"texts": ["a"], "decoding": {"top_k": -1}}, objective="causal-lm", resume="never"
+        )
 
 
 def test_several_processes_that_share_a_model_out_show_nothing():

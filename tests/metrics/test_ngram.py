@@ -65,7 +65,9 @@ def by_the_book(texts, order):
 @pytest.fixture(scope="module")
 def texts():
     rng = random.Random(3)
-    return ["".join(rng.choices("abcdefghij", [20, 12, 8, 5, 4, 3, 2, 1, 1, 1], k=rng.randrange(0, 25))) for _ in range(120)]
+    return [
+        "".join(rng.choices("abcdefghij", [20, 12, 8, 5, 4, 3, 2, 1, 1, 1], k=rng.randrange(0, 25))) for _ in range(120)
+    ]
 
 
 @pytest.mark.parametrize("order", [2, 3, 5])

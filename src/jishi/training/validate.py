@@ -20,7 +20,8 @@ def validate(
 ) -> dict[str, float]:
     """`loss` (mean over targets) and, for a task, every metric of its `score`. Leaves the model in the mode it was in.
 
-    Where the features tell what characters their targets stand for, `bits_per_character` is beside the loss. A task that generates is judged by the loss alone.
+    Where the features tell what characters their targets stand for, `bits_per_character` is beside the loss. A task that
+    generates is judged by the loss alone.
     """
     training = model.training
     answers = isinstance(objective, Task) and not objective.generates

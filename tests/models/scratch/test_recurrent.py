@@ -59,7 +59,12 @@ def lstm(weights: dict[str, numpy.ndarray], said: numpy.ndarray) -> list[numpy.n
     """Hochreiter & Schmidhuber with a forget gate: i, f, g, o; c = f c + i g; h = o tanh c."""
     state, cell, found = numpy.zeros(16), numpy.zeros(16), []
     for x in said:
-        gates = weights["weight_ih_l0"] @ x + weights["bias_ih_l0"] + weights["weight_hh_l0"] @ state + weights["bias_hh_l0"]
+        gates = (
+            weights["weight_ih_l0"] @ x
+            + weights["bias_ih_l0"]
+            + weights["weight_hh_l0"] @ state
+            + weights["bias_hh_l0"]
+        )
         i, f, g, o = numpy.split(gates, 4)
         cell = sigmoid(f) * cell + sigmoid(i) * numpy.tanh(g)
         state = sigmoid(o) * numpy.tanh(cell)
@@ -148,7 +153,10 @@ def test_answers_in_a_batch_equal_answers_one_by_one(cell, method):
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_text_may_be_longer_than_any_it_was_trained_on(cell):
-    made, long = model(cell), {"input_ids": torch.full((1, 700), 3), "attention_mask": torch.ones(1, 700, dtype=torch.long)}
+    made, long = (
+        model(cell),
+        {"input_ids": torch.full((1, 700), 3), "attention_mask": torch.ones(1, 700, dtype=torch.long)},
+    )
     (found,) = generate(made, long, Decoding(max_new_tokens=3), Ends(None))
     assert len(found) == 3
 

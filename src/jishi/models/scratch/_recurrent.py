@@ -79,7 +79,9 @@ class RecurrentModel(PreTrainedModel):
     ) -> BaseModelOutputWithPast:  # fmt: skip
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask[:, -input_ids.shape[1] :]
         padded = not bool(mask.all())
-        order = mask.argsort(dim=1, descending=True, stable=True)  # real tokens first: they do not see what is behind them
+        order = mask.argsort(
+            dim=1, descending=True, stable=True
+        )  # real tokens first: they do not see what is behind them
         states = self.embeddings(input_ids.gather(1, order) if padded else input_ids) * self.scale  # (B, T, D)
         lengths = mask.sum(1).cpu() if padded and use_cache else None  # only what is remembered must end with its row
         memory = []
@@ -137,7 +139,9 @@ def design(cell: str, sizes: dict[str, tuple[int, int, int]]) -> Design:
     return Design("text", "mean", config, _decoder.processor, learns=True)
 
 
-def _through(layer: nn.Module, states: torch.Tensor, before: Any, lengths: torch.Tensor | None) -> tuple[torch.Tensor, Any]:
+def _through(
+    layer: nn.Module, states: torch.Tensor, before: Any, lengths: torch.Tensor | None
+) -> tuple[torch.Tensor, Any]:
     """States (B, T, H) and what is remembered; with `lengths`, as it is at the end of each row."""
     if lengths is None:
         return layer(states, before)  # type: ignore[no-any-return]
