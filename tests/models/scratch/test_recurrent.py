@@ -182,6 +182,15 @@ def test_a_folder_is_a_base_and_the_embeddings_are_the_output_layer(cell, tmp_pa
         torch.testing.assert_close(again(**inputs).logits, wanted, atol=1e-6, rtol=1e-5)
 
 
+def test_the_gates_that_forget_begin_open():
+    """Of the four parts of a bias, i, f, g, o, the second."""
+    spec = ModelSpec("lstm", size="nano")
+    words = load.processor(spec, [{"text": "今天"}])
+    made = load.model(spec, Head("ForSequenceClassification", {"num_labels": 2}), load.base(spec), words)
+    for layer in made.backbone.layers:
+        assert [part.unique().tolist() for part in layer.bias_hh_l0.detach().chunk(4)] == [[0], [1], [0], [0]]
+
+
 def test_a_cell_that_is_none_is_refused(tmp_path: Path):
     model("gru").save_pretrained(tmp_path)
     tokenizer("a b").save_pretrained(tmp_path)

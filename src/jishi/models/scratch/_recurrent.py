@@ -3,7 +3,7 @@
 Importing this module makes transformers' Auto classes read folders of `model_type` "jishi-recurrent".
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -126,7 +126,7 @@ class RecurrentForCausalLM(PreTrainedModel):
         return CausalLMOutputWithPast(logits=logits, past_key_values=found.past_key_values)
 
 
-def design(cell: str, sizes: dict[str, tuple[int, int, int]]) -> Design:
+def design(cell: str, sizes: dict[str, tuple[int, int, int]], begin: Callable[[Any], None] = lambda _: None) -> Design:
     """The design of a cell in these sizes: D, H, layers."""
 
     def config(size: str, processor: Any) -> RecurrentConfig:
@@ -136,7 +136,7 @@ def design(cell: str, sizes: dict[str, tuple[int, int, int]]) -> Design:
             pad_token_id=processor.pad_token_id, bos_token_id=processor.bos_token_id, eos_token_id=processor.eos_token_id,
         )  # fmt: skip
 
-    return Design("text", "mean", config, _decoder.processor, learns=True)
+    return Design("text", "mean", config, _decoder.processor, learns=True, begin=begin)
 
 
 def _through(

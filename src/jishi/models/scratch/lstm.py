@@ -3,7 +3,22 @@
 It can be pretrained with causal-lm. At each size it has about as many weights as transformer-decoder.
 """
 
+from typing import Any
+
+import torch
+from torch import nn
+
 from jishi.models.scratch import _recurrent
 
 SIZES = {"nano": (64, 80, 2), "tiny": (128, 160, 2), "mini": (256, 464, 2), "small": (512, 928, 2)}  # D, H, layers
-DESIGN = _recurrent.design("lstm", SIZES)
+
+
+@torch.no_grad()
+def _begin(model: Any) -> None:
+    """Forget gates that begin open (doi:10.1162/089976600300015015): else what stood a few tokens ago is lost at first."""
+    for layer in model.modules():
+        if isinstance(layer, nn.LSTM):
+            layer.bias_hh_l0[layer.hidden_size : 2 * layer.hidden_size] = 1
+
+
+DESIGN = _recurrent.design("lstm", SIZES, _begin)
