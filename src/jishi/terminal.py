@@ -70,6 +70,9 @@ class Training:
             self._progress.print(text("cli.validation", step=event.step, scores=scores))
         elif event.kind == "probe" and self._progress:
             self._progress.print(text("cli.probe", step=event.step, **event.values))
+        elif event.kind == "samples" and self._progress:
+            for sample in event.values["texts"]:
+                self._progress.print(Text(text("cli.sample", step=event.step, **sample)))
 
     def _start(self, event: Any) -> None:
         for path in event.values["damaged"]:
@@ -170,14 +173,14 @@ def base(value: Mapping[str, Any]) -> None:
     """What a pretraining has brought, what it cost, and where the base is."""
     resources, replayed = value["resources"], value["replayed"]
     known = {text("cli.loss-replayed", rows=replayed["rows"]): _change(replayed["loss"])} if replayed else {}
-    parts = value["parts"]["trained"]
     probed = {
         text("cli.probed", name=name, metric=one["metric"]): _change(one) for name, one in value["probes"].items()
     }
+    names = {"loss": "cli.loss", "bits_per_character": "cli.bits-per-character"}
     pairs(
         {
-            text("cli.loss"): _change(value["loss"]),
-            **{name: _change({when: found[name] for when, found in value["parts"].items()}) for name in parts},
+            **{text(code): _change(value[name]) for name, code in names.items() if name in value},
+            **{name: _change(part) for name, part in value["parts"].items()},
             **known,
             **probed,
             text("cli.seconds"): f"{resources['seconds']:.0f}",

@@ -1,6 +1,7 @@
 """From texts without labels to a base that fine-tuning starts from."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from safetensors.numpy import load_file
@@ -8,6 +9,9 @@ from safetensors.numpy import load_file
 import jishi
 from jishi.core import i18n
 from jishi.core.errors import DataError, ModelError, UsageError
+from jishi.lifecycle import samples
+from jishi.lifecycle.samples import SampleSpec
+from jishi.objectives.masked_lm import MaskedLM
 
 TINY = {"model": {"name": "transformer-encoder", "size": "nano", "dropout": 0.0}, "seed": 0}
 TRAIN = {"precision": "fp32", "threads": 1, "batch_size": 16, "learning_rate": 3e-3, "epochs": 4}
@@ -128,12 +132,15 @@ def test_a_probe_that_no_linear_head_answers_is_refused(texts, tmp_path):
         jishi.pretrain(data=str(texts), out=str(tmp_path / "run"), probes={"data": "x", "task": "translation"}, **TINY)
 
 
-def test_a_decoder_learns_what_follows(texts, tmp_path):
+@pytest.mark.parametrize("name", ["transformer-decoder", "lstm", "gru"])
+def test_a_decoder_learns_what_follows(name, texts, tmp_path):
     run = jishi.pretrain(
         data=str(texts), out=str(tmp_path / "run"), objective="causal-lm", train={**TRAIN, "epochs": 2},
-        model={"name": "transformer-decoder", "size": "nano"},
+        model={"name": name, "size": "nano"},
     )  # fmt: skip
     assert run.record["loss"]["trained"] < run.record["loss"]["untrained"]
+    bits, loss = run.record["bits_per_character"], run.record["loss"]
+    assert bits["trained"] / bits["untrained"] == pytest.approx(loss["trained"] / loss["untrained"])
     assert (run.base / "MANIFEST.json").is_file()
 
 
@@ -164,6 +171,53 @@ def test_what_wrote_spans_is_fine_tuned_to_write_texts(writer, task, read, writt
     assert all(abs(before[name] - after[name]).max() < 1e-4 for name in before)
     (answer,) = jishi.predict(run.bundle, ["cats 1"])
     assert "<extra_id" not in answer["text"]
+
+
+def shown(texts, tmp_path_factory):
+    """The run of `made`, with looks at two texts every five steps."""
+    folder, events = tmp_path_factory.mktemp("shown") / "run", []
+    samples = {"texts": ["cats [MASK] and", "狗[MASK]"], "every": 5}
+    asked = {"data": str(texts), "out": str(folder), "train": TRAIN, "samples": samples, **TINY}
+    return jishi.pretrain(**asked, listen=events.append), events
+
+
+def test_what_the_model_makes_of_texts_is_told_and_logged_as_it_learns(shown):
+    run, events = shown
+    told = [event for event in events if event.kind == "samples"]
+    last = max(event.step for event in events)
+    assert [event.step for event in told] == list(range(0, last + 1, 5))
+    logged = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [line["texts"] for line in logged if line["kind"] == "samples"] == [event.values["texts"] for event in told]
+    assert [sample["given"] for sample in told[-1].values["texts"]] == ["cats [MASK] and", "狗[MASK]"]
+    first, final = (event.values["texts"][0]["written"] for event in (told[0], told[-1]))
+    sounds = {f"cats {word} and" for word in ("purr", "bark", "moo", "quack")}
+    assert final in sounds and first not in sounds
+
+
+def test_looking_changes_nothing_of_what_is_learnt(made, shown):
+    weights = [(run.base / "model.safetensors").read_bytes() for run in (made[0], shown[0])]
+    assert weights[0] == weights[1]
+
+
+def test_samples_that_can_not_be_shown_are_refused_before_the_first_step(texts, tmp_path, monkeypatch):
+    events = []
+    asked = {"data": str(texts), "out": str(tmp_path / "run"), "train": TRAIN, **TINY, "listen": events.append}
+    with pytest.raises(UsageError, match="no blank"):
+        jishi.pretrain(**asked, samples=["cats purr"])
+    monkeypatch.setattr(MaskedLM, "sample", lambda *_: None)
+    with pytest.raises(UsageError, match="masked-lm has nothing to show"):
+        jishi.pretrain(**asked, samples=["cats [MASK]"], resume="never")
+    assert {event.kind for event in events} == {"start"}
+    with pytest.raises(UsageError, match="out of range"):
+        jishi.pretrain(
+            **asked, samples={"texts": ["a"], "decoding": {"top_k": -1}}, objective="causal-lm", resume="never"
+        )
+
+
+def test_several_processes_that_share_a_model_out_show_nothing():
+    loop = SimpleNamespace(shards=object())
+    with pytest.raises(UsageError, match="train.shard cuts the model"):
+        next(samples.add(SampleSpec(("a",)), loop, iter(())))
 
 
 def test_what_pretraining_can_not_do_is_told(texts, tmp_path):

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 # One example, canonical: the keys are the task's `columns` and `targets`; "mended" tells how `parse` put it right.
 Row = Mapping[str, Any]
 Features = dict[str, Any]  # one encoded row: lists or arrays; "length" is its cost in tokens (1 where rows are equal),
-# "windows" its parts where a model reads it in several, "cut" how many of its targets can't be taught
+# "windows" its parts where a model reads it in several, "cut" how many of its targets can't be taught, "characters" how many
+# of a text its targets stand for
 Batch = dict[str, Any]  # collated tensors, keyed as the model's forward names them, targets under "labels"
 Prediction = dict[str, Any]  # one answer, plain JSON
 
@@ -156,6 +157,10 @@ class Objective(ABC):
     @abstractmethod
     def loss(self, model: Any, batch: Batch) -> Loss:
         """The mean loss of a batch, with the weight of one row independent of the padding."""
+
+    def sample(self, model: Any, text: str, processor: Any, decoding: Any) -> str | None:  # noqa: ARG002
+        """What a model in training makes of a text (goes on with it, fills its blank), for a reader; None where it can't."""
+        return None
 
 
 class Joint(Protocol):

@@ -187,11 +187,13 @@ def start(wanted: FinetuneSpec, folder: Path, rows: Path | None = None, store: S
     return Begun(task, data, base, processor, held_out, part, untuned, loop)
 
 
-def train(loop: Loop, run: Run, listen: Listener, *, resume: bool) -> dict[str, Any] | None:
-    """Run the loop to its end; None where it was interrupted."""
+def train(
+    loop: Loop, run: Run, listen: Listener, *, resume: bool, add: Callable[[Iterator[Event]], Iterator[Event]] = iter
+) -> dict[str, Any] | None:
+    """Run the loop to its end; None where it was interrupted. `add` hands its events on, with others between them."""
     facts: dict[str, Any] = {}
     with progress.Page(run, getattr(loop.objective, "metric", "")) as page:
-        for event in loop.events(resume=resume):
+        for event in add(loop.events(resume=resume)):
             run.log(event.kind, event.step, event.values)
             page.hear(event)
             listen(event)

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,10 +20,11 @@ from jishi.data import columns
 from jishi.data.dataset import Dataset
 from jishi.data.prepare import prepare
 from jishi.data.spec import DataSpec
-from jishi.lifecycle import probes, processes, replay
+from jishi.lifecycle import probes, processes, replay, samples
 from jishi.lifecycle.finetune import Listener, resident_bytes, train
 from jishi.lifecycle.probes import ProbeSpec
 from jishi.lifecycle.replay import Replay
+from jishi.lifecycle.samples import SampleSpec
 from jishi.models import heads, load
 from jishi.models.spec import ModelSpec
 from jishi.training.features import Encoded
@@ -34,6 +36,7 @@ from jishi.training.spec import TrainSpec
 from jishi.training.validate import validate
 
 BASE, RECORD = "base", "pretraining.json"
+FIGURES = ("loss", "bits_per_character")  # what else is judged are parts of the loss
 REPEATED, NEAR = 0.5, 0.1  # shares of repeated training rows, and of held-out rows that are nearly learnt, worth a word
 Judged = dict[str, dict[str, float]]  # "own" and "replayed" rows held out → the loss and its parts
 
@@ -67,6 +70,11 @@ class PretrainSpec:
         "在已有基座上继续时：混入其原有知识以减轻遗忘，并衡量遗忘。",
     )
     train: TrainSpec = option(factory=TrainSpec, en="How training runs.", zh="训练设置。")
+    samples: SampleSpec | None = option(
+        None,
+        "Texts that the model is shown while it learns, and what it makes of them.",
+        "训练期间展示给模型的文本，以及模型的续写或填空。",
+    )
     probes: tuple[ProbeSpec, ...] = option(
         (),
         "Labelled sets that linear probes are fitted on while the base learns: it is judged by what it is for.",
@@ -125,7 +133,7 @@ def pretrain(wanted: PretrainSpec, listen: Listener, watch: Any) -> Pretrained:
                 listen(Event("caution", 0, {"code": "repeated", "path": wanted.data.train, **repeats}))
             watch(begun.loop)
             before = _judged(begun)
-            facts = train(begun.loop, run, listen, resume=resume)
+            facts = train(begun.loop, run, listen, resume=resume, add=partial(samples.add, wanted.samples, begun.loop))
             if facts is None:
                 run.status("interrupted")
                 return Pretrained(folder, None, {}, interrupted=True)
@@ -195,13 +203,12 @@ def _record(
     wanted: PretrainSpec, begun: Begun, before: Judged, after: Judged, resources: Mapping[str, Any]
 ) -> dict[str, Any]:
     loop = begun.loop
-    told: dict[str, Any] = {
-        name: {"untrained": before[name].pop("loss"), "trained": after[name].pop("loss")} for name in before
+    told = {
+        name: {part: {"untrained": before[name][part], "trained": value} for part, value in found.items()}
+        for name, found in after.items()
     }
-    writes = (
-        not after["own"] and loop.model.get_output_embeddings() is not None
-    )  # a loss of tokens, and of nothing else
-    perplexity = {when: math.exp(min(value, 100.0)) for when, value in told["own"].items()} if writes else {}
+    own = {name: told["own"].pop(name) for name in FIGURES if name in told["own"]}
+    writes = not told["own"] and loop.model.get_output_embeddings() is not None  # a loss of tokens, and of nothing else
     return {
         "objective": spec.dump(loop.objective),
         "model": spec.dump(wanted.model),
@@ -210,10 +217,10 @@ def _record(
             "rows": begun.data.report.get("rows"),
             "repeats": _repeats(begun),
         },
-        "loss": told["own"],
-        "parts": {"untrained": before["own"], "trained": after["own"]},
-        "perplexity": perplexity,
-        "replayed": {"rows": begun.replayed, "loss": told["replayed"]} if "replayed" in told else None,
+        **own,
+        "parts": told["own"],
+        "perplexity": {when: math.exp(min(value, 100.0)) for when, value in own["loss"].items()} if writes else {},
+        "replayed": {"rows": begun.replayed, "loss": told["replayed"]["loss"]} if "replayed" in told else None,
         "tokens": sum(loop.features.lengths),
         "truncated": loop.features.truncated,
         "cut": loop.features.cut,

@@ -7,6 +7,10 @@ from typing import Any, Self
 from jishi.core import registry
 from jishi.core.contracts import Base, Batch, Features, Head, Loss, Modality, Objective, Row, option
 from jishi.models import tokens
+from jishi.models.decoding import Decoding
+from jishi.models.ends import Ends
+from jishi.models.generate import generate
+from jishi.models.inference import to
 from jishi.objectives import _next_tokens
 
 
@@ -34,10 +38,32 @@ class CausalLM(Objective):
         return _next_tokens.HEAD
 
     def encode(self, row: Row, processor: Any) -> Features:
-        return _next_tokens.encode(processor, row["text"], self.max_length)
+        features = _next_tokens.encode(processor, row["text"], self.max_length)
+        if processor.is_fast:  # others can't tell where in the text a token stands
+            ids = features["input_ids"].tolist()
+            features["characters"] = _foreseen(processor, row["text"], ids, cut=features["truncated"])
+        return features
 
     def collate(self, features: Sequence[Features], processor: Any) -> Batch:
         return tokens.pad(features, processor)
 
     def loss(self, model: Any, batch: Batch) -> Loss:
         return _next_tokens.loss(model, batch)
+
+    def sample(self, model: Any, text: str, processor: Any, decoding: Decoding) -> str:
+        """How the model goes on with the text, which alone is no answer: what is written after it."""
+        ids = tokens.encode(processor, text, max_length=self.max_length)["input_ids"].tolist()
+        begun = ids[:-1] if ids[-1:] == [processor.eos_token_id] else ids
+        batch = to(tokens.pad([tokens.describe(processor, begun or ids)], processor), model.device)
+        ends = Ends.of(processor, decoding.stop)
+        return ends.text([int(token) for token in generate(model, batch, decoding, ends)[0][:, 0]])
+
+
+def _foreseen(processor: Any, text: str, ids: Sequence[int], *, cut: bool) -> int:
+    """Characters of the text that are foreseen: none that was cut off, and no first token that has nothing before it."""
+    begins = ids and ids[0] in (processor.bos_token_id, processor.cls_token_id)
+    if begins and not cut:
+        return len(text)
+    found = processor(text, truncation=True, max_length=len(ids), return_offsets_mapping=True, verbose=False)
+    ends = [end for _, end in found["offset_mapping"]]
+    return max(ends) - ends[0] if ends else 0  # a mark's end is 0

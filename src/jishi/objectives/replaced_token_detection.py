@@ -76,6 +76,9 @@ class ReplacedTokenDetection(Objective):
         parts = {"writing": float(writing.detach()), "telling": float(telling.detach()), "right": right}
         return Loss(writing + self.weight * telling, said, parts, count)
 
+    def sample(self, model: Any, text: str, processor: Any, decoding: Any) -> str | None:
+        return self.hides.sample(model, text, processor, decoding)
+
 
 def _drawn(logits: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
     """One token for each row of logits (N, V), as likely as they say: where the summed probabilities pass its draw (N,)."""

@@ -36,7 +36,10 @@ from jishi.training.validate import validate
 
 @dataclass(frozen=True)
 class Event:
-    """What happened: "caution", "start", "head", "step", "validation", "probe", "checkpoint", "interrupted" or "end"."""
+    """What happened: "start", "head", "step", "validation", "probe", "checkpoint", "interrupted" or "end".
+
+    Who hands events on may add others: "caution", "samples".
+    """
 
     kind: str
     step: int

@@ -14,7 +14,7 @@ from jishi.models.spec import ModelSpec
 LEARNT = [name for name in _design.names() if _design.get(name).learns]
 PAIRS = ("bart", "t5", "transformer-encoder-decoder")  # read only to write
 TEXT = [name for name in LEARNT if name not in PAIRS]
-DECODERS = ("gpt2", "transformer-decoder")
+DECODERS = ("gpt2", "gru", "lstm", "transformer-decoder")
 PICTURES = [name for name in _design.names() if not _design.get(name).learns]
 ROWS = [{"text": "今天的天气真好 the weather is lovely", "text_pair": "质量很差 bad quality"}] * 2
 SENTENCES = ["今天的天气真好，the weather", "bad"]
