@@ -6,11 +6,14 @@ A new task needs its rows here; `test_every_objective_has_rows` says so.
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image
 
-from jishi.core.contracts import Base
+from jishi.core.contracts import Base, Head
+from jishi.models import load
 from jishi.models.spec import ModelSpec
 
 TEXTS = [
@@ -37,6 +40,14 @@ DESIGNS = {
     "summarization": WRITES,
     "causal-lm": ModelSpec("transformer-decoder", size="nano"),  # objectives that need a model of their own
     "text-generation": ModelSpec("transformer-decoder", size="nano"),
+}
+TAUGHT: dict[str, tuple[str, dict[str, Any]]] = {  # objectives that have a teacher: its head, and options besides
+    "distillation": ("", {"relations": 1.0}),
+    "state-distillation": ("", {}),
+    "logit-distillation": (
+        "ForMaskedLM",
+        {"share": 1.0},
+    ),  # both can't be had: the random teacher foretells other tokens
 }
 
 
@@ -81,8 +92,22 @@ ROWS: Mapping[str, list[dict[str, Any]]] = {
     ],
     "masked-lm": [{"text": text} for text in TEXTS],
     "causal-lm": [{"text": text} for text in TEXTS],
+    **{name: [{"text": text} for text in TEXTS] for name in TAUGHT},
     "text-generation": [{"prompt": text, "answer": name} for text, name in zip(TEXTS, NAMES, strict=True)],
 }
+
+
+def taught(name: str, folder: Path) -> dict[str, Any]:
+    """The options of an objective that has a teacher: a folder of other random weights, made by the same design."""
+    if name not in TAUGHT:
+        return {}
+    spec = DESIGNS["text"]
+    base, processor = load.base(spec), load.processor(spec, ROWS[name])
+    torch.manual_seed(1)
+    head, options = TAUGHT[name]
+    load.model(spec, Head(head), base, processor).save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return {"teacher": ModelSpec(str(folder)), **options}
 
 
 @dataclass

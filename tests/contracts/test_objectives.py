@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +25,16 @@ OBJECTIVES = registry.names(Objective)
 TASKS = registry.names(Task)
 
 
+def varied(ready: Ready, *, training: bool) -> list[Any]:
+    """The features of the rows, each with one fixed draw of what is random."""
+    objective, processor = ready.objective, ready.processor
+    encoded = objective.enrich([objective.encode(row, processor) for row in ready.rows], processor)
+    return [
+        objective.vary(features, processor, np.random.default_rng(index), training=training)
+        for index, features in enumerate(encoded)
+    ]
+
+
 def test_every_objective_has_rows() -> None:
     assert set(OBJECTIVES) == set(ROWS)
 
@@ -41,10 +52,7 @@ def test_loss_falls_tenfold_on_eight_rows(ready: Ready, tmp_path: Path) -> None:
 
     def loss() -> float:
         ready.model.eval()
-        features = [
-            objective.vary(objective.encode(row, processor), processor, np.random.default_rng(index), training=False)
-            for index, row in enumerate(ready.rows)
-        ]
+        features = varied(ready, training=False)
         with torch.no_grad():
             return float(objective.loss(ready.model, objective.collate(features, processor)).value)
 
@@ -67,10 +75,7 @@ def test_loss_falls_tenfold_on_eight_rows(ready: Ready, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_gradient_reaches_every_weight(ready: Ready) -> None:
     objective, processor = ready.objective, ready.processor
-    features = [
-        objective.vary(objective.encode(row, processor), processor, np.random.default_rng(index), training=True)
-        for index, row in enumerate(ready.rows)
-    ]
+    features = varied(ready, training=True)
     objective.loss(ready.model, objective.collate(features, processor)).value.backward()
     without = [name for name, weight in ready.model.named_parameters() if weight.requires_grad and weight.grad is None]
     assert without == []
@@ -79,7 +84,8 @@ def test_gradient_reaches_every_weight(ready: Ready) -> None:
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_text_features_are_kept_and_given_back_as_they_were(ready: Ready, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("JISHI_CACHE", str(tmp_path))
-    features = [ready.objective.encode(row, ready.processor) for row in ready.rows]
+    encoded = [ready.objective.encode(row, ready.processor) for row in ready.rows]
+    features = ready.objective.enrich(encoded, ready.processor)
     place = feature_cache.place(ready.objective, ready.rows, ready.processor)
     with feature_cache.recording(place) as record:
         for feature in features:

@@ -109,6 +109,7 @@ class Objective(ABC):
     targets: ClassVar[tuple[tuple[str, ...], ...]] = ((),)
     labelled: ClassVar[bool] = True  # targets are labels, counted and split evenly; a text written or found is none
     joint: ClassVar[bool] = False  # rows' losses hang on each other: `loss` is `compare` of what `represent` says
+    likelihood: ClassVar[bool] = True  # where there are no targets: the loss is the mean surprise at what was foretold
     windows: ClassVar[bool] = False  # a text longer than the model reads is read in several parts, not cut off
     aliases: ClassVar[tuple[Mapping[str, str], ...]] = ()  # sets of column → the name other data give it
 
@@ -131,6 +132,10 @@ class Objective(ABC):
     @abstractmethod
     def encode(self, row: Row, processor: Any) -> Features:
         """One row as features, deterministic; cached across epochs. Targets are encoded where the row has them."""
+
+    def enrich(self, features: Sequence[Features], processor: Any) -> Sequence[Features]:  # noqa: ARG002
+        """The features of many rows with what a model that never learns says of each; kept as they are, like the rest."""
+        return features
 
     def vary(self, features: Features, processor: Any, rng: numpy.random.Generator, *, training: bool) -> Features:  # noqa: ARG002
         """The random part of encoding (masking, augmentation). `rng` depends on seed, epoch and sample only."""

@@ -148,12 +148,13 @@ def _record(
     wanted: PretrainSpec, begun: Begun, loss: Mapping[str, float], resources: Mapping[str, Any]
 ) -> dict[str, Any]:
     loop = begun.loop
+    surprise = {name: math.exp(min(value, 100.0)) for name, value in loss.items()}
     return {
         "objective": spec.dump(loop.objective),
         "model": spec.dump(wanted.model),
         "data": {"fingerprint": begun.data.fingerprint, "rows": begun.data.report.get("rows")},
         "loss": dict(loss),
-        "perplexity": {name: math.exp(min(value, 100.0)) for name, value in loss.items()},
+        **({"perplexity": surprise} if loop.objective.likelihood else {}),
         "tokens": sum(loop.features.lengths),
         "truncated": loop.features.truncated,
         "unknown": loop.features.unknown,
