@@ -17,7 +17,7 @@ def cut(model: PreTrainedModel, wanted: int | Sequence[int], name: str) -> None:
     """
     blocks, backbone = heads.stack(model), heads.backbone(model)
     count = len(blocks) if blocks is not None else 0
-    said = getattr(backbone.config, "num_hidden_layers", None)
+    said = getattr(backbone.config, "num_hidden_layers", None)  # under whatever name of its own
     if blocks is None or said != count or backbone.config.is_encoder_decoder:
         raise ModelError("models.no-blocks", name=name, given=type(backbone).__name__)
     kept = spaced(count, wanted) if isinstance(wanted, int) else list(wanted)
@@ -27,8 +27,9 @@ def cut(model: PreTrainedModel, wanted: int | Sequence[int], name: str) -> None:
         if number not in kept:
             del blocks[number]
     _renumber(blocks)
-    for config in {id(one): one for one in (model.config, backbone.config)}.values():
-        _shorten(config, backbone.config, kept, count)
+    _shorten(backbone.config, kept, count)
+    if isinstance(model.config, PooledConfig):
+        model.config.backbone = backbone.config.to_dict()
 
 
 def spaced(count: int, kept: int) -> list[int]:
@@ -44,11 +45,8 @@ def _renumber(blocks: nn.ModuleList) -> None:
                 module.layer_idx = number
 
 
-def _shorten(config: PreTrainedConfig, inner: PreTrainedConfig, kept: Sequence[int], count: int) -> None:
+def _shorten(config: PreTrainedConfig, kept: Sequence[int], count: int) -> None:
     """The configuration of as many blocks; what it says of each is kept for those that are."""
-    if isinstance(config, PooledConfig):
-        config.backbone = inner.to_dict()
-        return
     for key, value in config.to_dict().items():
         if "layer" in key and isinstance(value, list | tuple) and len(value) == count:
             setattr(config, key, [value[number] for number in kept])
