@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ import torch
 
 from eight import ROWS, Ready
 from jishi.core import registry, spec
-from jishi.core.contracts import Objective, Task
+from jishi.core.contracts import Features, Objective, Task
 from jishi.core.document import Document
 from jishi.data import columns
 from jishi.models.inference import outputs
@@ -18,6 +17,7 @@ from jishi.models.load import reload
 from jishi.predictor import Predictor, decision
 from jishi.training import feature_cache
 from jishi.training.encoding import same
+from jishi.training.feed import varied
 from jishi.training.loop import Loop
 from jishi.training.spec import TrainSpec
 
@@ -25,13 +25,13 @@ OBJECTIVES = registry.names(Objective)
 TASKS = registry.names(Task)
 
 
-def varied(ready: Ready, *, training: bool) -> list[Any]:
-    """The features of the rows, each with one fixed draw of what is random."""
-    objective, processor = ready.objective, ready.processor
-    encoded = objective.enrich([objective.encode(row, processor) for row in ready.rows], processor)
+def drawn(ready: Ready, *, training: bool) -> list[Features]:
+    """The features of the eight rows, their random part of one fixed draw."""
+    encoded = [ready.objective.encode(row, ready.processor) for row in ready.rows]
+    features = ready.objective.enrich(encoded, ready.processor)
     return [
-        objective.vary(features, processor, np.random.default_rng(index), training=training)
-        for index, features in enumerate(encoded)
+        varied(ready.objective, features, row, ready.processor, [row], training=training)
+        for row in range(len(features))
     ]
 
 
@@ -52,7 +52,7 @@ def test_loss_falls_tenfold_on_eight_rows(ready: Ready, tmp_path: Path) -> None:
 
     def loss() -> float:
         ready.model.eval()
-        features = varied(ready, training=False)
+        features = drawn(ready, training=False)
         with torch.no_grad():
             return float(objective.loss(ready.model, objective.collate(features, processor)).value)
 
@@ -75,7 +75,7 @@ def test_loss_falls_tenfold_on_eight_rows(ready: Ready, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_gradient_reaches_every_weight(ready: Ready) -> None:
     objective, processor = ready.objective, ready.processor
-    features = varied(ready, training=True)
+    features = drawn(ready, training=True)
     objective.loss(ready.model, objective.collate(features, processor)).value.backward()
     without = [name for name, weight in ready.model.named_parameters() if weight.requires_grad and weight.grad is None]
     assert without == []

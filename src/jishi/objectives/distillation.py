@@ -26,7 +26,6 @@ class Distillation(Objective):
 
     columns = {"text": "text"}
     targets = ((),)
-    likelihood = False
 
     teacher: ModelSpec = option(
         factory=ModelSpec,

@@ -22,15 +22,13 @@ FORETELL = ("ForMaskedLM", "ForCausalLM")
 
 @dataclass(frozen=True)
 class LogitDistillation(Objective):
-    """Rows: {"text"}, no target. Both models have the same vocabulary and the head of the objective that is held.
+    """Rows: what the objective that is held reads. Both models have the same vocabulary and that objective's head.
 
     The loss is that objective's own, and `share` of it the divergence of the chances of each token it foretells, both softened
     by the temperature and scaled by its square.
     """
 
-    columns = {"text": "text"}
     targets = ((),)
-    likelihood = False
 
     teacher: ModelSpec = option(
         factory=ModelSpec,
@@ -56,11 +54,17 @@ class LogitDistillation(Objective):
         "", "SHA-256 of the teacher's files, set when training begins.", "教师模型文件的 SHA-256，训练开始时填入。"
     )
 
+    @property
+    def columns(self) -> Mapping[str, str]:  # type: ignore[override]
+        """What the objective that is held reads."""
+        return self.objective.columns
+
     def parse(self, raw: Mapping[str, Any], *, training: bool = True) -> Row:
         return self.objective.parse(raw, training=training)
 
     def initialize(self, rows: Sequence[Row], base: Base) -> Self:
-        if self.objective.head().architecture not in FORETELL:
+        head = self.objective.head()
+        if head.architecture not in FORETELL or head.beside:
             raise ModelError("objectives.no-language", given=registry.name_of(self.objective))
         return replace(
             self,

@@ -23,7 +23,6 @@ class StateDistillation(Objective):
 
     columns = {"text": "text"}
     targets = ((),)
-    likelihood = False
 
     teacher: ModelSpec = option(
         factory=ModelSpec,
