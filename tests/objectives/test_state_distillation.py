@@ -65,6 +65,12 @@ def test_the_blocks_asked_for_are_imitated(taught):
             loss(wrong, model, processor)
 
 
+def test_a_student_of_one_block_is_refused(taught):
+    objective, model, processor = student(taught(), layers=1)
+    with pytest.raises(ModelError, match="of two or more each; the student has 0"):
+        loss(objective, model, processor)
+
+
 def test_a_student_of_a_smaller_vocabulary_is_understood(taught):
     """What is cut down says the same of its own texts, so a whole student with other numbers has no loss."""
     folder = taught()

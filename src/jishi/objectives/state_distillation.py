@@ -87,7 +87,9 @@ class StateDistillation(Objective):
         return _teacher.teacher(self.teacher, self.fingerprint)
 
     def _pairs(self, student: int, teacher: int) -> Sequence[int]:
-        """The teacher's block for each of the student's."""
+        """The teacher's block for each of the student's. Raises ModelError where they can't be paired."""
+        if not student or not teacher:
+            raise ModelError("objectives.few-blocks", student=student, teacher=teacher)
         given = depth.spaced(teacher, student) if self.blocks is None else list(self.blocks)
         if len(given) != student or given != sorted(given) or not all(number < teacher for number in given):
             raise ModelError("objectives.bad-blocks", given=given, student=student, teacher=teacher)
