@@ -6,12 +6,15 @@ A new task needs its rows here; `test_every_objective_has_rows` says so.
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy
+import torch
 from PIL import Image
 
-from jishi.core.contracts import Base
+from jishi.core.contracts import Base, Head
+from jishi.models import load
 from jishi.models.spec import ModelSpec
 
 TEXTS = [
@@ -45,6 +48,14 @@ DESIGNS = {
 RATES = {
     "span-corruption": 1e-3
 }  # at that of the others a fresh encoder-decoder writes without looking at what it reads
+TAUGHT: dict[str, tuple[str, dict[str, Any]]] = {  # objectives that have a teacher: its head, and options besides
+    "distillation": ("", {"relations": 1.0}),
+    "state-distillation": ("", {}),
+    "logit-distillation": (
+        "ForMaskedLM",
+        {"share": 1.0},
+    ),  # both can't be had: the random teacher foretells other tokens
+}
 
 
 def picture(index: int) -> bytes:
@@ -96,6 +107,7 @@ ROWS: Mapping[str, list[dict[str, Any]]] = {
     ],
     "masked-lm": [{"text": text} for text in TEXTS],
     "causal-lm": [{"text": text} for text in TEXTS],
+    **{name: [{"text": text} for text in TEXTS] for name in TAUGHT},
     "next-sentence": [{"text": text} for text in TEXTS],
     "sentence-order": [{"text": text} for text in TEXTS],
     "weighted": [{"text": text} for text in TEXTS],
@@ -106,6 +118,19 @@ ROWS: Mapping[str, list[dict[str, Any]]] = {
     "contrastive-views": [{"image": pattern(i)} for i in range(8)],
     "text-generation": [{"prompt": text, "answer": name} for text, name in zip(TEXTS, NAMES, strict=True)],
 }
+
+
+def taught(name: str, folder: Path) -> dict[str, Any]:
+    """The options of an objective that has a teacher: a folder of other random weights, made by the same design."""
+    if name not in TAUGHT:
+        return {}
+    spec = DESIGNS["text"]
+    base, processor = load.base(spec), load.processor(spec, ROWS[name])
+    torch.manual_seed(1)
+    head, options = TAUGHT[name]
+    load.model(spec, Head(head), base, processor).save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return {"teacher": ModelSpec(str(folder)), **options}
 
 
 @dataclass

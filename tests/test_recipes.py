@@ -302,3 +302,16 @@ def test_the_corpus_recipe_says_how_to_run_it_and_drops_what_was_planted(tmp_pat
         "deduplicate": (0, 3), "mask-personal-data": (3, 0),
     }  # fmt: skip
     assert [one["texts"] for one in made.report["mixture"]] == [9, 18]
+
+
+@pytest.mark.slow
+@pytest.mark.embedded
+def test_the_distilling_recipe_makes_a_base_that_gives_vectors_like_its_teacher(tmp_path):
+    pytest.importorskip("ftfy", reason="needs the extra corpus")
+    jishi.prepare("recipes/pretrain/corpus.yaml", overrides=[f"out={tmp_path / 'corpus'}"])
+    small = [f"data={tmp_path / 'corpus'}", f"out={tmp_path / 'small'}", "train.threads=1"]
+    run = jishi.pretrain("recipes/pretrain/distill.yaml", overrides=small)
+    assert run.record["loss"]["trained"] < run.record["loss"]["untrained"]
+    said = json.loads((run.base / "config.json").read_text(encoding="utf-8"))
+    assert (said["num_hidden_layers"], said["jishi"]["prefix"], said["jishi"]["pooling"]) == (6, "query: ", "mean")
+    assert said["vocab_size"] < 20_000

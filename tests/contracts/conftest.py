@@ -3,16 +3,16 @@
 import pytest
 import torch
 
-from eight import DESIGNS, ROWS, Ready
+from eight import DESIGNS, ROWS, Ready, taught
 from jishi.core import registry
 from jishi.core.contracts import Objective
 from jishi.models import load
 
 
 @pytest.fixture
-def ready(name: str) -> Ready:
+def ready(name: str, tmp_path_factory: pytest.TempPathFactory) -> Ready:
     raw = ROWS[name]
-    objective = registry.get(Objective, name)()
+    objective = registry.get(Objective, name)(**taught(name, tmp_path_factory.mktemp("teacher")))
     rows = [objective.parse(row) for row in raw]
     spec = DESIGNS.get(name) or DESIGNS[next(iter(objective.columns.values())).rstrip("?")]
     base = load.base(spec)

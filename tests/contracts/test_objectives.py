@@ -27,7 +27,8 @@ TASKS = registry.names(Task)
 
 def drawn(ready: Ready, *, training: bool) -> list[Features]:
     """The features of the eight rows, their random part of one fixed draw."""
-    features = [ready.objective.encode(row, ready.processor) for row in ready.rows]
+    encoded = [ready.objective.encode(row, ready.processor) for row in ready.rows]
+    features = ready.objective.enrich(encoded, ready.processor)
     return [
         varied(ready.objective, features, row, ready.processor, [row], training=training)
         for row in range(len(features))
@@ -83,7 +84,8 @@ def test_gradient_reaches_every_weight(ready: Ready) -> None:
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_text_features_are_kept_and_given_back_as_they_were(ready: Ready, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("JISHI_CACHE", str(tmp_path))
-    features = [ready.objective.encode(row, ready.processor) for row in ready.rows]
+    encoded = [ready.objective.encode(row, ready.processor) for row in ready.rows]
+    features = ready.objective.enrich(encoded, ready.processor)
     place = feature_cache.place(ready.objective, ready.rows, ready.processor)
     with feature_cache.recording(place) as record:
         for feature in features:

@@ -14,6 +14,7 @@ from jishi.core.errors import ModelError, UsageError
 from jishi.models import beside, cross_entropy, load
 from jishi.models.spec import ModelSpec
 from jishi.objectives.causal_lm import CausalLM
+from jishi.objectives.distillation import Distillation
 from jishi.objectives.masked_lm import MaskedLM
 from jishi.objectives.next_sentence import NextSentence
 from jishi.objectives.sentence_order import SentenceOrder
@@ -126,6 +127,7 @@ def test_what_does_not_go_together_is_told():
     for parts, said in [
         ((Part(MaskedLM()), Part(SentenceSimilarity("simcse"))), "sentence-similarity can't be one"),
         ((Part(MaskedLM()), Part(TextGeneration())), "text-generation can't be one"),
+        ((Part(MaskedLM()), Part(Distillation())), "distillation can't be one"),
         ((Part(NextSentence()), Part(SentenceOrder())), "next-sentence, sentence-order both make pairs"),
     ]:
         with pytest.raises(UsageError, match=said):

@@ -146,6 +146,10 @@ class Objective(ABC):
     def encode(self, row: Row, processor: Any) -> Features:
         """One row as features, deterministic; cached across epochs. Targets are encoded where the row has them."""
 
+    def enrich(self, features: Sequence[Features], processor: Any) -> Sequence[Features]:  # noqa: ARG002
+        """The features of many rows with what a model that never learns says of each; kept as they are, like the rest."""
+        return features
+
     def vary(self, features: Features, processor: Any, rng: numpy.random.Generator, *, training: bool) -> Features:  # noqa: ARG002
         """The random part of encoding (masking, augmentation). `rng` depends on seed, epoch and sample only."""
         return features

@@ -227,11 +227,20 @@ def shed(model: Any) -> Any:
 
 
 def layers(model: nn.Module) -> list[nn.Module]:
-    """The backbone's blocks from bottom to top: its largest list of modules; empty where it has none."""
-    backbone = getattr(model, getattr(model, "base_model_prefix", ""), model)
-    lists = [module for module in backbone.modules() if isinstance(module, nn.ModuleList) and len(module) > 1]
-    largest = max(lists, key=lambda found: sum(weight.numel() for weight in found.parameters()), default=None)
-    return list(largest) if largest is not None else []
+    """The backbone's blocks from bottom to top; empty where it has none."""
+    found = stack(model)
+    return [] if found is None else list(found)
+
+
+def stack(model: nn.Module) -> nn.ModuleList | None:
+    """The list that holds the backbone's blocks: its largest list of modules."""
+    lists = [module for module in backbone(model).modules() if isinstance(module, nn.ModuleList) and len(module) > 1]
+    return max(lists, key=lambda found: sum(weight.numel() for weight in found.parameters()), default=None)
+
+
+def backbone(model: nn.Module) -> Any:
+    """The model without its head; itself where it has none."""
+    return getattr(model, getattr(model, "base_model_prefix", ""), model)
 
 
 def _states(backbone: nn.Module, **inputs: Any) -> torch.Tensor:

@@ -10,7 +10,7 @@ from transformers import AutoModel, PreTrainedConfig, PreTrainedModel, PreTraine
 
 from jishi.core.contracts import Base, Head, Row
 from jishi.core.errors import ModelError
-from jishi.models import beside, checkpoint, folder, grow, heads, prune, special, tokenizer
+from jishi.models import beside, checkpoint, depth, folder, grow, heads, prune, special, tokenizer
 from jishi.models.heads import HEADS, PooledConfig
 from jishi.models.origin import locate
 from jishi.models.scratch import _design as scratch
@@ -73,7 +73,8 @@ def processor(spec: ModelSpec, rows: Iterable[Row] | None = None, extra: Sequenc
         whole = spec.vocabulary == "scripts"
         said = base(spec)
         prefixes = {said.prefix: None, said.passage_prefix: None}
-        return prune.tokenizer(found, tokenizer.texts(rows), prefix="".join(prefixes), scripts=whole)
+        texts = tokenizer.texts(rows)
+        return prune.tokenizer(found, texts, prefix="".join(prefixes), scripts=whole, seen=1 if whole else spec.seen)
     return found
 
 
@@ -85,9 +86,13 @@ def model(spec: ModelSpec, head: Head, base: Base, processor: Any = None) -> Pre
     """
     origin = locate(spec)
     if isinstance(origin, scratch.Design):
+        if spec.layers is not None:
+            raise ModelError("models.layers-of-design", name=spec.name)
         built = _from_scratch(spec, origin, head, base, processor)
     else:
         built = _from_folder(spec, origin, head, base)
+        if spec.layers is not None:
+            depth.cut(built, spec.layers, spec.name)
         if processor is not None and learns_processor(spec):
             prune.embeddings(built, checkpoint.processor(origin), processor)
         if processor is not None and spec.tokenizer:

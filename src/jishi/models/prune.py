@@ -32,13 +32,15 @@ def prune(model: PreTrainedModel, full: Any, texts: Iterable[str]) -> tuple[PreT
     return model, cut
 
 
-def tokenizer(full: Any, texts: Iterable[str], *, prefix: str = "", scripts: bool = False) -> PreTrainedTokenizerFast:
-    """The tokenizer cut down to the texts, and to the `prefix` that is put before each.
+def tokenizer(
+    full: Any, texts: Iterable[str], *, prefix: str = "", scripts: bool = False, seen: int = 1
+) -> PreTrainedTokenizerFast:
+    """The tokenizer cut down to the pieces that the texts use `seen` times, and to the `prefix` that is put before each.
 
     Raises ModelError for kinds whose pieces hang on one another (BPE).
     """
     described = json.loads(full.backend_tokenizer.to_str())
-    kept = _kept(full, described["model"], texts, prefix, scripts)
+    kept = _kept(full, described["model"], texts, prefix, scripts, seen)
     place = {old: new for new, old in enumerate(kept)}
     pieces = described["model"]["vocab"]
     if isinstance(pieces, list):
@@ -81,7 +83,7 @@ def embeddings(model: PreTrainedModel, full: Any, cut: Any) -> None:
     model.resize_token_embeddings(len(kept), mean_resizing=False)
 
 
-def _kept(full: Any, model: dict[str, Any], texts: Iterable[str], prefix: str, whole: bool) -> list[int]:
+def _kept(full: Any, model: dict[str, Any], texts: Iterable[str], prefix: str, whole: bool, times: int) -> list[int]:
     """The ids to keep, ascending.
 
     The piece with the lowest score stays too: Unigram prices an unknown character by it, and with another price the best
@@ -93,10 +95,12 @@ def _kept(full: Any, model: dict[str, Any], texts: Iterable[str], prefix: str, w
     pieces = {entry[0]: index for index, entry in enumerate(model["vocab"])} if listed else model["vocab"]
     kept = set(full.all_special_ids) | set(full.added_tokens_decoder)
     seen: Counter[str] = Counter()
+    used: Counter[int] = Counter(full.backend_tokenizer.encode(prefix, add_special_tokens=False).ids * times)
     for batch in _batches(texts):
         for encoded in full.backend_tokenizer.encode_batch([prefix + text for text in batch], add_special_tokens=False):
-            kept.update(encoded.ids)
+            used.update(encoded.ids)
         seen.update(_script(letter) for text in batch for letter in text)
+    kept.update(index for index, count in used.items() if count >= times)
     kept.update(index for piece, index in pieces.items() if _is_letter_of(piece, seen))
     if whole:
         letters = sum(count for name, count in seen.items() if len(name) > CATEGORY)

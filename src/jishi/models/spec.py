@@ -1,7 +1,9 @@
 """What a user asks for when naming a model."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Ge
 
 from jishi.core.contracts import option
 
@@ -30,6 +32,17 @@ class ModelSpec:
         "those the rows use, and single letters: the smallest model, which reads new words letter by letter.",
         "保留基座的哪些词片：full 全部；scripts 训练数据所用文字的全部词片；"
         "corpus 仅训练数据用到的词片与单字，模型最小，但新词只能逐字读取。",
+    )
+    seen: Annotated[int, Ge(1)] = option(
+        1,
+        "How often the training rows must use a word piece for vocabulary=corpus to keep it.",
+        "vocabulary=corpus 保留一个词片所要求的训练数据使用次数。",
+    )
+    layers: Annotated[int, Ge(1)] | tuple[Annotated[int, Ge(0)], ...] | None = option(
+        None,
+        "Blocks kept of the base: so many, evenly spaced from the first to the last, or those of these numbers ([0, 5, 11]); "
+        "empty keeps all.",
+        "保留基座的哪些层：给出层数则从首层到末层均匀选取，或给出层号列表（[0, 5, 11]）；留空则全部保留。",
     )
     tokens: str | None = option(
         None,

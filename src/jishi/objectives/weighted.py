@@ -67,7 +67,7 @@ class Weighted(Objective):
         """Every part initialised. Raises UsageError for parts that can't go together."""
         objectives = [part.objective for part in self.parts]
         for one in objectives:
-            if one.joint or one.windows or getattr(one, "generates", False):
+            if one.joint or one.windows or getattr(one, "generates", False) or hasattr(one, "teacher"):
                 raise UsageError("objectives.no-part", given=registry.name_of(one))
         mixing = [registry.name_of(one) for one in objectives if one.mixes]
         if len(mixing) > 1:

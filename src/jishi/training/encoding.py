@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from itertools import chain
+from itertools import chain, islice
 from multiprocessing import get_context
 from typing import Any
 
@@ -21,6 +21,7 @@ LEAST = 10 * SAMPLE  # of fewer rows the sample would be too large a part
 FAST = 2.0  # seconds from which a faster tokenizer pays, which takes one to load
 APART = 10.0  # seconds from which processes pay
 COPIES = ("linux",)  # where a process may go on as a copy of another that has threads
+ENRICHED = 2_000  # rows at once: what is said of a row may differ in its last bit where it is asked with others
 CHUNK = 500  # rows a process is given at once
 THREADS = "TOKENIZERS_PARALLELISM"  # the setting by which `tokenizers` leaves its threads alone
 
@@ -32,6 +33,19 @@ def seconds(objective: Objective, rows: Sequence[Row], processor: Any) -> float:
 
 def encode(objective: Objective, rows: Sequence[Row], processor: Any, expected: float) -> Iterator[Features]:
     """The features of all rows, which `expected` says would take so many seconds in this process."""
+    found = _encoded(objective, rows, processor, expected)
+    if not enriches(objective):
+        return found
+    parts = iter(lambda: list(islice(found, ENRICHED)), [])
+    return chain.from_iterable(objective.enrich(part, processor) for part in parts)
+
+
+def enriches(objective: Objective) -> bool:
+    """Whether features hold more than encoding tells, which takes long."""
+    return type(objective).enrich is not Objective.enrich
+
+
+def _encoded(objective: Objective, rows: Sequence[Row], processor: Any, expected: float) -> Iterator[Features]:
     if expected > FAST:
         found = _faster(objective, rows, processor)
         if found is None and expected > APART and sys.platform in COPIES and (count := free_cores()) > 1:

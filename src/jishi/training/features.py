@@ -27,7 +27,8 @@ class Encoded(Sequence[Features]):
         self._size = self._truncated = self._unknown = 0.0
         self.cut = 0
         seconds = encoding.seconds(objective, rows, processor)
-        place = feature_cache.place(objective, rows, processor) if seconds > KEPT_SECONDS else None
+        worth = seconds > KEPT_SECONDS or encoding.enriches(objective)
+        place = feature_cache.place(objective, rows, processor) if worth else None
         found = feature_cache.find(place)
         with feature_cache.recording(None if found else place) as record:
             for features in found or encoding.encode(objective, rows, processor, seconds):
@@ -58,9 +59,10 @@ class Encoded(Sequence[Features]):
         kept = self._kept[index]
         if kept is not None:
             return kept
-        return (
-            self._objective.encode(self._rows[index], self._processor) if self._stored is None else self._stored[index]
-        )
+        if self._stored is not None:
+            return self._stored[index]
+        features = self._objective.encode(self._rows[index], self._processor)
+        return self._objective.enrich([features], self._processor)[0]
 
 
 def _size(features: Features) -> float:
