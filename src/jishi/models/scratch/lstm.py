@@ -10,7 +10,13 @@ from torch import nn
 
 from jishi.models.scratch import _recurrent
 
-SIZES = {"nano": (64, 80, 2), "tiny": (128, 160, 2), "mini": (256, 464, 2), "small": (512, 928, 2)}  # D, H, layers
+SIZES = {  # D, H, layers
+    "nano": (64, 80, 2),
+    "tiny": (128, 160, 2),
+    "mini": (256, 464, 2),
+    "small": (512, 928, 2),
+    "base": (768, 2504, 2),
+}
 
 
 @torch.no_grad()
