@@ -5,5 +5,11 @@ It can be pretrained with causal-lm. At each size it has about as many weights a
 
 from jishi.models.scratch import _recurrent
 
-SIZES = {"nano": (64, 96, 2), "tiny": (128, 184, 2), "mini": (256, 536, 2), "small": (512, 1072, 2)}  # D, H, layers
+SIZES = {  # D, H, layers
+    "nano": (64, 96, 2),
+    "tiny": (128, 184, 2),
+    "mini": (256, 536, 2),
+    "small": (512, 1072, 2),
+    "base": (768, 2904, 2),
+}
 DESIGN = _recurrent.design("gru", SIZES)

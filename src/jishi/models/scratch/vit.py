@@ -8,7 +8,8 @@ from transformers import ViTConfig, ViTImageProcessorPil
 from jishi.models.scratch._design import Design
 
 SIDE, PATCH = 64, 8  # pixels pictures are resized to, and of a patch: 64 patches
-SIZES = {"nano": (64, 2, 2), "tiny": (128, 4, 4), "mini": (256, 6, 4), "small": (384, 12, 6)}  # D, layers, heads
+# D, layers, heads
+SIZES = {"nano": (64, 2, 2), "tiny": (128, 4, 4), "mini": (256, 6, 4), "small": (384, 12, 6), "base": (768, 12, 12)}
 
 
 def _config(size: str, _: Any) -> ViTConfig:
