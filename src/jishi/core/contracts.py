@@ -111,9 +111,7 @@ class Objective(ABC):
     joint: ClassVar[bool] = False  # rows' losses hang on each other: `loss` is `compare` of what `represent` says
     windows: ClassVar[bool] = False  # a text longer than the model reads is read in several parts, not cut off
     aliases: ClassVar[tuple[Mapping[str, str], ...]] = ()  # sets of column → the name other data give it
-    marks: ClassVar[
-        tuple[str, ...]
-    ] = ()  # special tokens it puts into rows; a design's tokenizer is given what it lacks
+    marks: ClassVar[tuple[str, ...]] = ()  # special tokens it puts into rows; a design is given those it lacks
 
     @abstractmethod
     def parse(self, raw: Mapping[str, Any], *, training: bool = True) -> Row:
