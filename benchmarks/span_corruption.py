@@ -22,10 +22,8 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results" / "span_corruption.json"
-PASSAGE, SHARED = (
-    60,
-    10,
-)  # characters of a passage at most, and those in a row that it may not share with a judged source
+PASSAGE = 60  # characters of a passage at most
+SHARED = 10  # characters in a row that it may not share with a judged source
 SENTENCE = re.compile(r"[^。！？；\n]+[。！？；]?")
 
 
@@ -33,9 +31,8 @@ def main() -> None:
     options = parse()
     if not options.table:
         texts = write_texts(options)
-        settings = {
-            name: value for name, value in vars(options).items() if name in ("size", "passages", "pairs", "pretraining")
-        }
+        names = ("size", "passages", "pairs", "pretraining", "judged", "rate")
+        settings = {name: getattr(options, name) for name in names}
         base = options.out / "base"
         if not (base / "run" / "base").is_dir():
             jishi("pretrain", base, pretraining(texts, options))
@@ -45,9 +42,7 @@ def main() -> None:
                 folder = options.out / f"{name}-{seed}"
                 if epochs and not (folder / "run" / "bundle").is_dir():
                     jishi("finetune", folder, tuning(base / "run" / "base", name == "base", epochs, seed, options))
-                    keep(
-                        name, seed, folder / "run", {**settings, "epochs": epochs, "pretraining_record": brief(record)}
-                    )
+                    keep(name, seed, folder / "run", {**settings, "epochs": epochs, "pretrained": brief(record)})
     print(table())
 
 
@@ -55,10 +50,10 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", default="tiny")
     parser.add_argument("--passages", type=int, default=12_000, help="classical ones, drawn by chance")
-    parser.add_argument("--pairs", type=int, default=6_000, help="to fine-tune on, drawn by chance")
-    parser.add_argument("--judged", type=int, default=300, help="dev rows")
+    parser.add_argument("--pairs", type=int, default=3_000, help="to fine-tune on, drawn by chance")
+    parser.add_argument("--judged", type=int, default=200, help="dev rows")
     parser.add_argument("--pretraining", type=float, default=1, help="epochs")
-    parser.add_argument("--epochs", type=float, default=3, help="of fine-tuning")
+    parser.add_argument("--epochs", type=float, default=2, help="of fine-tuning")
     parser.add_argument("--more", type=float, default=0, help="epochs of a third run, from nothing")
     parser.add_argument("--rate", type=float, default=1e-3, help="learning rate of all runs")
     parser.add_argument("--seeds", type=int, default=1)
@@ -76,11 +71,8 @@ def write_texts(options: argparse.Namespace) -> Path:
     pairs = options.data / "classical_modern_zh"
     judged = [row["classical"] for part in ("dev.jsonl", "test.jsonl.gz") for row in rows(pairs / part)]
     known = {text[place : place + SHARED] for text in judged for place in range(max(1, len(text) - SHARED + 1))}
-    books = list(
-        dict.fromkeys(
-            text for row in rows(options.data / "corpus_zh" / "classical.jsonl.gz") for text in passages(row["text"])
-        )
-    )
+    classical = rows(options.data / "corpus_zh" / "classical.jsonl.gz")
+    books = list(dict.fromkeys(text for row in classical for text in passages(row["text"])))
     apart = [text for text in books if not any(text[place : place + SHARED] in known for place in range(len(text)))]
     modern = list(dict.fromkeys(row["modern"] for row in rows(pairs / "train.jsonl.gz")))
     chosen = random.Random(0).sample(apart, min(options.passages, len(apart)))
@@ -173,10 +165,8 @@ def keep(name: str, seed: int, run: Path, settings: dict[str, Any]) -> None:
 
 def table() -> str:
     kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
-    lines = [
-        "| begun from | seed | epochs | dev loss | chrF on dev rows | BLEU | training, s |",
-        "|---|---:|---:|---:|---:|---:|---:|",
-    ]
+    head = "| begun from | seed | epochs | dev loss | chrF on dev rows | BLEU | training, s |"
+    lines = [head, "|---|" + "---:|" * 6]
     for name, runs in kept.items():
         for seed, run in runs.items():
             chrf = run["scores"]["chrf"]

@@ -94,6 +94,7 @@ def test_some_token_stays_and_no_more_is_written_than_a_row_may_have(count, shar
         spans = drawn(count, share, span, numpy.random.default_rng(seed))
         read, written = corrupted(ids, spans, ENDLESS[: len(spans)], 1)
         assert len(read) <= len(ids) and len(written) <= len(ids)
+        assert numpy.diff(spans).sum() >= min(int(share * count), count - 1)
         assert len(set(read.tolist()) - {1, *ENDLESS}) >= min(count, 1)
 
 

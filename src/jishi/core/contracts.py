@@ -124,7 +124,7 @@ class Objective(ABC):
     mixes: ClassVar[bool] = False  # `vary` is given another row's features as "other", and may take some of them
     windows: ClassVar[bool] = False  # a text longer than the model reads is read in several parts, not cut off
     aliases: ClassVar[tuple[Mapping[str, str], ...]] = ()  # sets of column → the name other data give it
-    marks: ClassVar[tuple[str, ...]] = ()  # special tokens it puts into rows: a design's tokenizer is given them
+    marks: ClassVar[tuple[str, ...]] = ()  # special tokens it puts into rows; a design is given those it lacks
 
     @abstractmethod
     def parse(self, raw: Mapping[str, Any], *, training: bool = True) -> Row:

@@ -16,16 +16,13 @@ from jishi.models.ends import Ends
 from jishi.models.generate import generate
 
 MARKS = ("<fim_prefix>", "<fim_suffix>", "<fim_middle>")
-SPELLINGS = (
-    MARKS,
-    ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),
-)  # as one family of models or another has them
+QWEN = ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>")
 FRONTS = ("|", "1", "")  # what is put before a suffix: one of them makes no token with its beginning
 
 
 def marks(processor: Any) -> list[int]:
     """The ids of the three tokens. Raises ModelError where the tokenizer lacks them."""
-    for names in SPELLINGS:
+    for names in (MARKS, QWEN):
         found = [special.number(processor, name) for name in names]
         if None not in found:
             return found  # type: ignore[return-value]
