@@ -114,8 +114,8 @@ class MaskPersonalData(Operation):
 
     model: str | None = option(
         None,
-        "A bundle for token-classification that finds names and addresses too; it reads some 30 KB a second on a core.",
-        "可找出姓名与地址的 token-classification 模型包；单核每秒约读 30 KB。",
+        "A bundle for token-classification that finds names and addresses too; a core reads a few KB a second with it.",
+        "可找出姓名与地址的 token-classification 模型包；单核每秒只能读几 KB。",
     )
     labels: tuple[str, ...] = option((), "Which of its labels are masked; empty: all.", "遮盖它的哪些标签；空为全部。")
 
