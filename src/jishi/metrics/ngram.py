@@ -72,7 +72,6 @@ class KneserNey:
             mixed = counted + order.left[context] * chances * order.total[context]
             chances = numpy.where(known, mixed / numpy.maximum(order.total[context], 1), chances)
             context = numpy.concatenate([[-1], run[:-1]])
-            context[depth < n + 1] = -1
         told = depth > 0
         text = numpy.cumsum(depth == 0) - 1
         return numpy.bincount(text[told], -numpy.log(chances[told]), len(texts))
