@@ -1,9 +1,11 @@
 """From texts without labels to a base that fine-tuning starts from."""
 
 import json
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
+import torch
 from safetensors.numpy import load_file
 
 import jishi
@@ -12,6 +14,7 @@ from jishi.core.errors import DataError, ModelError, UsageError
 from jishi.lifecycle import samples
 from jishi.lifecycle.samples import SampleSpec
 from jishi.objectives.masked_lm import MaskedLM
+from jishi.training.loop import Event
 
 TINY = {"model": {"name": "transformer-encoder", "size": "nano", "dropout": 0.0}, "seed": 0}
 TRAIN = {"precision": "fp32", "threads": 1, "batch_size": 16, "learning_rate": 3e-3, "epochs": 4}
@@ -212,6 +215,25 @@ def test_samples_that_can_not_be_shown_are_refused_before_the_first_step(texts, 
         jishi.pretrain(
             **asked, samples={"texts": ["a"], "decoding": {"top_k": -1}}, objective="causal-lm", resume="never"
         )
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_model_does_not_train_while_it_is_looked_at_and_does_afterwards(fails):
+    seen, model = [], torch.nn.Dropout().train()
+
+    def sample(*_):
+        seen.append((model.training, torch.is_inference_mode_enabled()))
+        if fails:
+            raise DataError("data.no-rows", path="none")
+        return "b"
+
+    loop = SimpleNamespace(shards=None, model=model, processor=None, objective=SimpleNamespace(sample=sample))
+    with pytest.raises(DataError) if fails else nullcontext():
+        found = list(
+            samples.add(SampleSpec(("a",)), loop, iter([Event("start", 0), Event("start", 8), Event("step", 8)]))
+        )
+        assert [event.kind for event in found] == ["start", "samples", "start", "step"]
+    assert seen == [(False, True)] and model.training
 
 
 def test_several_processes_that_share_a_model_out_show_nothing():

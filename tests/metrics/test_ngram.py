@@ -8,7 +8,9 @@ import numpy
 import pytest
 
 from jishi.metrics import ngram
-from jishi.metrics.ngram import POSSIBLE, KneserNey
+from jishi.metrics.ngram import KneserNey
+
+POSSIBLE = 0x110000 + 1  # the code points of Unicode, and the end
 
 
 def test_two_characters_by_hand():

@@ -66,13 +66,11 @@ class KneserNey:
         context = numpy.zeros(len(symbols), dtype=numpy.int64)  # of n = 1 there is one: nothing
         for n, order in enumerate(self.orders):
             run = numpy.where(context >= 0, order.find(numpy.maximum(context, 0) * size * (n > 0) + symbols), -1)
-            known = (depth >= max(n, 1)) & (context >= 0)
-            known &= order.total[context] > 0
+            known = (context >= 0) & (order.total[context] > 0)
             counted = numpy.where(run >= 0, order.counts[run], 0.0)
             mixed = counted + order.left[context] * chances * order.total[context]
             chances = numpy.where(known, mixed / numpy.maximum(order.total[context], 1), chances)
             context = numpy.concatenate([[-1], run[:-1]])
-            context[depth < n + 1] = -1
         told = depth > 0
         text = numpy.cumsum(depth == 0) - 1
         return numpy.bincount(text[told], -numpy.log(chances[told]), len(texts))
