@@ -213,13 +213,16 @@ def tensors(file: Path) -> set[str]:
         return set(held.keys())
 
 
-def test_a_student_is_asked_with_its_own_tokens_only(taught):
-    objective = Distillation(teacher=ModelSpec(str(taught())), pooling="mean").initialize([], Base("s", "text", "mean"))
+def test_a_student_is_asked_with_its_own_tokens_and_pooled_as_its_base_is(taught):
+    """Three tokens whose states are (3, 0, …), (0, 4, …) and 0: their mean is (1, 4/3, …), of length 5/3."""
+    objective = Distillation(teacher=ModelSpec(str(taught()))).initialize([], Base("s", "text", "mean"))
     words = tokenizer("w1 w2")
     made = objective.collate(objective.enrich([objective.encode({"text": "w1"}, words)], words), words)
 
     def model(**inputs):
         assert set(inputs) == {"input_ids", "attention_mask"}
-        return SimpleNamespace(last_hidden_state=torch.ones(1, inputs["input_ids"].shape[1], 16))
+        states = torch.zeros(1, 3, 16)
+        states[0, 0, 0], states[0, 1, 1] = 3, 4
+        return SimpleNamespace(last_hidden_state=states)
 
-    assert objective.represent(model, made)[0].tolist() == pytest.approx([0.25] * 16)
+    assert objective.represent(model, made)[0].tolist() == pytest.approx([0.6, 0.8] + [0] * 14)

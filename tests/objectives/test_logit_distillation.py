@@ -92,6 +92,15 @@ def test_other_words_and_an_objective_that_foretells_none_are_refused(taught):
         LogitDistillation(objective.teacher, Distillation()).initialize([], Base("s", "text"))
 
 
+def test_a_teacher_whose_head_is_new_is_refused_and_no_random_number_is_taken(taught):
+    plain, whole = (ModelSpec(str(taught(str(language), language=language))) for language in (False, True))
+    base, before = Base("s", "text"), torch.random.get_rng_state()
+    with pytest.raises(ModelError, match="has no trained head"):
+        assert LogitDistillation(plain).initialize([], base)._asked
+    assert LogitDistillation(whole).initialize([], base)._asked
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
 def test_a_run_comes_nearer_to_the_teacher(taught, tmp_path):
     folder, file = taught(language=True), tmp_path / "texts.jsonl"
     file.write_text("".join(json.dumps({"text": f"w{n} w{n + 1} w{n}"}) + "\n" for n in range(38)))

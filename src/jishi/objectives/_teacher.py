@@ -76,11 +76,17 @@ def teacher(
 ) -> Teacher:
     """The teacher of a spec, with the head of that architecture; in evaluation mode, nothing of it learns.
 
-    Reading it leaves the random state as it was: a run that is gone on with reads it at another moment.
+    Reading it leaves the random state as it was: a run that is gone on with reads it at another moment. Raises ModelError where
+    its head is new.
     """
+    base, processor, head = load.base(wanted), load.processor(wanted), Head(architecture, dict(settings))
     with torch.random.fork_rng():
-        base, processor = load.base(wanted), load.processor(wanted)
-        model = load.model(wanted, Head(architecture, dict(settings)), base, processor)
+        model = load.model(wanted, head, base, processor)
+        torch.manual_seed(torch.initial_seed() + 1)
+        again = load.model(wanted, head, base, processor) if architecture else model
+    # What did not come with the folder was drawn by chance.
+    if not all(map(torch.equal, model.parameters(), again.parameters())):
+        raise ModelError("objectives.new-head", name=wanted.name, given=architecture)
     model.eval().requires_grad_(requires_grad=False)
     return Teacher(model, processor, base, f"{fingerprint} {spec.dump(wanted)} {base}")
 
