@@ -166,6 +166,15 @@ def test_a_mixture_weighs_its_sources(tmp_path):
     assert [one["texts"] for one in made.report["mixture"]] == [len(few), 20]
 
 
+def test_a_source_can_say_what_its_texts_are(tmp_path):
+    write(tmp_path / "a.jsonl", [{"text": "one"}])
+    write(tmp_path / "b.jsonl", [{"text": "two"}])
+    sources = (Source(str(tmp_path / "a.jsonl"), label="first"), Source(str(tmp_path / "b.jsonl")))
+    clean(CorpusSpec(sources, processes=1), tmp_path / "out")
+    rows = [json.loads(line) for line in (tmp_path / "out" / TRAIN).read_text(encoding="utf-8").splitlines()]
+    assert rows == [{"text": "one", "label": "first"}, {"text": "two"}]
+
+
 def test_columns_become_one_text_and_text_files_are_read_by_line(tmp_path):
     write(tmp_path / "a.jsonl", [{"title": "T", "text": "body"}, {"text": "alone"}])
     (tmp_path / "b.txt").write_bytes("甲乙丙丁\n第二行文字".encode("gb18030"))

@@ -36,6 +36,11 @@ class Source:
         "How often each text is written at the end: 0.5 takes about every second one, 2 all of them twice.",
         "最终每篇文本写出的次数：0.5 约取一半，2 为全部写两遍。",
     )
+    label: str | None = option(
+        None,
+        "What its texts are, written beside each as its label: for text-classification as a part of weighted.",
+        "这些文本的类别，作为标签写在每篇旁：供 weighted 中的 text-classification 使用。",
+    )
 
 
 @dataclass(frozen=True)
@@ -233,7 +238,8 @@ def _mix(sources: Sequence[Source], folder: Path, file: Path) -> dict[str, Any]:
         for one in stage.texts(folder):
             digest = hashlib.blake2b(one.text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
             times = int(sources[one.source].times + int.from_bytes(digest, "little") / 2**64)
-            out.write((encode({"text": one.text}) + "\n") * times)
+            label = sources[one.source].label
+            out.write((encode({"text": one.text, **({"label": label} if label else {})}) + "\n") * times)
             count[one.source] += times
             characters[one.source] += times * len(one.text)
     mixture = [
