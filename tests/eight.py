@@ -81,6 +81,9 @@ ROWS: Mapping[str, list[dict[str, Any]]] = {
     ],
     "masked-lm": [{"text": text} for text in TEXTS],
     "causal-lm": [{"text": text} for text in TEXTS],
+    "next-sentence": [{"text": text} for text in TEXTS],
+    "sentence-order": [{"text": text} for text in TEXTS],
+    "weighted": [{"text": text} for text in TEXTS],
     "text-generation": [{"prompt": text, "answer": name} for text, name in zip(TEXTS, NAMES, strict=True)],
 }
 

@@ -9,7 +9,7 @@ import torch
 
 from eight import ROWS, Ready
 from jishi.core import registry, spec
-from jishi.core.contracts import Objective, Task
+from jishi.core.contracts import Features, Objective, Task
 from jishi.core.document import Document
 from jishi.data import columns
 from jishi.models.inference import outputs
@@ -17,11 +17,21 @@ from jishi.models.load import reload
 from jishi.predictor import Predictor, decision
 from jishi.training import feature_cache
 from jishi.training.encoding import same
+from jishi.training.feed import varied
 from jishi.training.loop import Loop
 from jishi.training.spec import TrainSpec
 
 OBJECTIVES = registry.names(Objective)
 TASKS = registry.names(Task)
+
+
+def drawn(ready: Ready, *, training: bool) -> list[Features]:
+    """The features of the eight rows, their random part of one fixed draw."""
+    features = [ready.objective.encode(row, ready.processor) for row in ready.rows]
+    return [
+        varied(ready.objective, features, row, ready.processor, [row], training=training)
+        for row in range(len(features))
+    ]
 
 
 def test_every_objective_has_rows() -> None:
@@ -41,10 +51,7 @@ def test_loss_falls_tenfold_on_eight_rows(ready: Ready, tmp_path: Path) -> None:
 
     def loss() -> float:
         ready.model.eval()
-        features = [
-            objective.vary(objective.encode(row, processor), processor, np.random.default_rng(index), training=False)
-            for index, row in enumerate(ready.rows)
-        ]
+        features = drawn(ready, training=False)
         with torch.no_grad():
             return float(objective.loss(ready.model, objective.collate(features, processor)).value)
 
@@ -67,10 +74,7 @@ def test_loss_falls_tenfold_on_eight_rows(ready: Ready, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_gradient_reaches_every_weight(ready: Ready) -> None:
     objective, processor = ready.objective, ready.processor
-    features = [
-        objective.vary(objective.encode(row, processor), processor, np.random.default_rng(index), training=True)
-        for index, row in enumerate(ready.rows)
-    ]
+    features = drawn(ready, training=True)
     objective.loss(ready.model, objective.collate(features, processor)).value.backward()
     without = [name for name, weight in ready.model.named_parameters() if weight.requires_grad and weight.grad is None]
     assert without == []

@@ -37,13 +37,12 @@ class LoRA(Adaptation):
     def apply(self, model: Any, objective: Objective) -> Any:  # noqa: ARG002
         import peft
 
-        new = model.get_output_embeddings() is None  # a language model's head is as pretrained as the rest
         config = peft.LoraConfig(
             r=self.rank,
             lora_alpha=self.alpha,
             lora_dropout=self.dropout,
             target_modules=self._layers(model),
-            modules_to_save=heads.head_modules(model) if new else None,
+            modules_to_save=heads.fresh(model) or None,
         )
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)  # peft's, not the user's

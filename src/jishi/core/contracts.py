@@ -67,11 +67,12 @@ class Head:
 
     architecture: str  # "ForSequenceClassification", "ForTokenClassification", "ForMaskedLM", …; "" the bare model
     config: Mapping[str, Any] = field(default_factory=dict)
+    beside: Sequence[Head] = ()  # further heads on the same backbone
 
 
 @dataclass(frozen=True)
 class Loss:
-    """`value` is what is minimised (scalar tensor), the mean over `count` targets; `parts` are named floats to log.
+    """`value` is what is minimised (scalar tensor), the mean over `count` targets; `parts` are named means to log.
 
     The count is what lets batches of different sizes, and processes, add up to one; left out, it is that of the rows.
     """
@@ -119,6 +120,7 @@ class Objective(ABC):
     targets: ClassVar[tuple[tuple[str, ...], ...]] = ((),)
     labelled: ClassVar[bool] = True  # targets are labels, counted and split evenly; a text written or found is none
     joint: ClassVar[bool] = False  # rows' losses hang on each other: `loss` is `compare` of what `represent` says
+    mixes: ClassVar[bool] = False  # `vary` is given another row's features as "other", and may take some of them
     windows: ClassVar[bool] = False  # a text longer than the model reads is read in several parts, not cut off
     aliases: ClassVar[tuple[Mapping[str, str], ...]] = ()  # sets of column → the name other data give it
 

@@ -20,7 +20,7 @@ from jishi.data.prepare import prepare
 from jishi.data.spec import DataSpec
 from jishi.lifecycle import processes
 from jishi.lifecycle.finetune import Listener, resident_bytes, train
-from jishi.models import heads, load
+from jishi.models import beside, heads, load
 from jishi.models.spec import ModelSpec
 from jishi.training.loop import Event, Loop
 from jishi.training.optimizer import FRESH_LEARNING_RATE
@@ -106,15 +106,15 @@ def pretrain(wanted: PretrainSpec, listen: Listener, watch: Any) -> Pretrained:
             if repeats["repeated"] > REPEATED * repeats["rows"] or repeats["near"] > NEAR * repeats["held_out"]:
                 listen(Event("caution", 0, {"code": "repeated", "path": wanted.data.train, **repeats}))
             watch(begun.loop)
-            before = _loss(begun)
+            before = _judged(begun)
             facts = train(begun.loop, run, listen, resume=resume)
             if facts is None:
                 run.status("interrupted")
                 return Pretrained(folder, None, {}, interrupted=True)
             model = wanted.adapt.merge(begun.loop.model)
             resources = {**facts, "seconds": time.monotonic() - clock, "peak_memory": resident_bytes()}
-            record = _record(wanted, begun, {"untrained": before, "trained": _loss(begun)}, resources)
-            _write(folder / BASE, model, begun.processor, record)
+            record = _record(wanted, begun, {"untrained": before, "trained": _judged(begun)}, resources)
+            _write(folder / BASE, beside.alone(model), begun.processor, record)
             run.status("complete", resources=resources, loss=record["loss"])
         return Pretrained(folder, folder / BASE, record)
 
@@ -151,18 +151,21 @@ def _repeats(begun: Begun) -> dict[str, int]:
     }  # fmt: skip
 
 
-def _loss(begun: Begun) -> float:
-    """The loss on the rows held out."""
+def _judged(begun: Begun) -> dict[str, float]:
+    """The loss on the rows held out, and its parts."""
     loop = begun.loop
     assert loop.held_out is not None
-    found = validate(loop.objective, loop.model, begun.processor, loop.held_out, loop.validation or (), seed=loop.seed)
-    return found["loss"]
+    return validate(loop.objective, loop.model, begun.processor, loop.held_out, loop.validation or (), seed=loop.seed)
 
 
 def _record(
-    wanted: PretrainSpec, begun: Begun, loss: Mapping[str, float], resources: Mapping[str, Any]
+    wanted: PretrainSpec, begun: Begun, judged: Mapping[str, Mapping[str, float]], resources: Mapping[str, Any]
 ) -> dict[str, Any]:
     loop = begun.loop
+    loss = {name: found["loss"] for name, found in judged.items()}
+    writes = (
+        len(judged["trained"]) == 1 and loop.model.get_output_embeddings() is not None
+    )  # a loss of tokens, all of it
     return {
         "objective": spec.dump(loop.objective),
         "model": spec.dump(wanted.model),
@@ -171,8 +174,11 @@ def _record(
             "rows": begun.data.report.get("rows"),
             "repeats": _repeats(begun),
         },
-        "loss": dict(loss),
-        "perplexity": {name: math.exp(min(value, 100.0)) for name, value in loss.items()},
+        "loss": loss,
+        "parts": {
+            name: {part: value for part, value in found.items() if part != "loss"} for name, found in judged.items()
+        },
+        "perplexity": {name: math.exp(min(value, 100.0)) for name, value in loss.items()} if writes else {},
         "tokens": sum(loop.features.lengths),
         "truncated": loop.features.truncated,
         "unknown": loop.features.unknown,

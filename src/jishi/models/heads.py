@@ -21,6 +21,7 @@ from transformers.modeling_outputs import (
 
 REACH = 30.0  # how much further a step moves a transition than another weight: it is a logit, not a factor of one
 POOLINGS = ("cls", "mean", "max")
+BESIDE = "beside"  # the child of a model that holds further heads on its backbone
 
 
 class PooledConfig(PreTrainedConfig):
@@ -188,8 +189,10 @@ def head_modules(model: nn.Module) -> list[str]:
 
 
 def fresh(model: Any) -> list[str]:
-    """Names of the head modules that begin anew with a task; none in a language model, which is pretrained as a whole."""
-    return head_modules(model) if model.get_output_embeddings() is None else []
+    """Names of the head modules that begin anew; of a language model, which is pretrained as a whole, those beside its own."""
+    own = head_modules(model) if model.get_output_embeddings() is None else []
+    further = [f"{BESIDE}.{place}.classifier" for place in range(len(getattr(model, BESIDE, ())))]
+    return [name for name in own if name != BESIDE] + further
 
 
 def layers(model: nn.Module) -> list[nn.Module]:

@@ -10,7 +10,7 @@ from transformers import AutoModel, PreTrainedConfig, PreTrainedModel, PreTraine
 
 from jishi.core.contracts import Base, Head, Row
 from jishi.core.errors import ModelError
-from jishi.models import checkpoint, folder, grow, heads, prune, tokenizer
+from jishi.models import beside, checkpoint, folder, grow, heads, prune, tokenizer
 from jishi.models.heads import HEADS, PooledConfig
 from jishi.models.origin import locate
 from jishi.models.scratch import _design as scratch
@@ -80,18 +80,23 @@ def model(spec: ModelSpec, head: Head, base: Base, processor: Any = None) -> Pre
     """The model in fp32 with a fresh head; a head stays where the folder's has the very labels asked for.
 
     `processor` is the one made for this spec: it sizes a vocabulary learnt or cut down. Raises ModelError where a weight
-    outside the head is missing, has another shape, or has no place.
+    outside the head is missing, has another shape, or has no place, and for a head that can't stand beside another.
     """
     origin = locate(spec)
     if isinstance(origin, scratch.Design):
-        return _from_scratch(spec, origin, head, base, processor)
-    built = _from_folder(spec, origin, head, base)
-    if processor is not None and learns_processor(spec):
-        prune.embeddings(built, checkpoint.processor(origin), processor)
-    if processor is not None and spec.tokenizer:
-        grow.embeddings(built, checkpoint.processor(origin), processor)
-    if isinstance(processor, PreTrainedTokenizerBase):
-        built.config.pad_token_id = processor.pad_token_id
+        built = _from_scratch(spec, origin, head, base, processor)
+    else:
+        built = _from_folder(spec, origin, head, base)
+        if processor is not None and learns_processor(spec):
+            prune.embeddings(built, checkpoint.processor(origin), processor)
+        if processor is not None and spec.tokenizer:
+            grow.embeddings(built, checkpoint.processor(origin), processor)
+        if isinstance(processor, PreTrainedTokenizerBase):
+            built.config.pad_token_id = processor.pad_token_id
+    for further in head.beside:
+        config = _wrapped(built.base_model.config, spec, base)
+        _set_head(config, further)
+        beside.add(built, further.architecture, config)
     return built
 
 

@@ -17,11 +17,13 @@ IGNORED = -100  # the target of a position that has none; torch's losses skip it
 
 @dataclass(frozen=True)
 class Encoding:
-    """What is read of the encoding of a row; `overflowing` says whether text was cut off."""
+    """What is read of the encoding of a row; `overflowing` says whether text was cut off, `sequence_ids` of which text a token
+    is."""
 
     ids: Sequence[int]
     type_ids: Sequence[int]
     overflowing: bool
+    sequence_ids: Sequence[int | None] = ()
 
 
 def encode(processor: Any, text: str, pair: str | None = None, *, max_length: int | None = None) -> Features:
@@ -30,7 +32,19 @@ def encode(processor: Any, text: str, pair: str | None = None, *, max_length: in
     Features: "input_ids" (T,), "token_type_ids" where the tokenizer has them, "length" in tokens, "truncated" whether
     text was cut off, "unknown" the share of tokens that stand for what the vocabulary lacks.
     """
-    encoding = _encoding(processor, text, pair, limit(processor, max_length))
+    return _features(processor, _encoding(processor, text, pair, limit(processor, max_length)))
+
+
+def encode_pair(processor: Any, first: str, second: str, *, max_length: int | None = None) -> Features:
+    """The features of two texts, and "texts": where the tokens of the first begin and end, and those of the second."""
+    encoding = _encoding(processor, first, second, limit(processor, max_length))
+    sequences = [-1 if number is None else number for number in encoding.sequence_ids]
+    found = [numpy.flatnonzero(numpy.equal(sequences, number)) for number in (0, 1)]
+    places = [(int(some[0]), int(some[-1]) + 1) if len(some) else (0, 0) for some in found]
+    return {**_features(processor, encoding), "texts": numpy.asarray(places, dtype=numpy.int32).reshape(-1)}
+
+
+def _features(processor: Any, encoding: Any) -> Features:
     features = describe(processor, encoding.ids)
     if "token_type_ids" in processor.model_input_names:
         features["token_type_ids"] = numpy.asarray(encoding.type_ids, dtype=numpy.int32)
@@ -43,7 +57,8 @@ def _encoding(processor: Any, text: str, pair: str | None, length: int) -> Any:
     if not (processor.is_fast and type(processor)._encode_plus is TokenizersBackend._encode_plus):
         encoded = processor(text, pair, truncation=True, max_length=length, verbose=False)
         cut = bool(encoded.encodings and encoded.encodings[0].overflowing)
-        return Encoding(encoded["input_ids"], encoded.get("token_type_ids", []), cut)
+        sequences = encoded.sequence_ids() if encoded.encodings else ()
+        return Encoding(encoded["input_ids"], encoded.get("token_type_ids", []), cut, sequences)
     processor.set_truncation_and_padding(
         PaddingStrategy.DO_NOT_PAD, TruncationStrategy.LONGEST_FIRST, length, 0, None, None
     )

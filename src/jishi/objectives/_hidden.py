@@ -7,22 +7,25 @@ import numpy
 
 from jishi.core import words as whole
 from jishi.core.contracts import Features
+from jishi.models import tokens
 
 SHORTER, LONGEST = 0.2, 10  # spans: lengths are drawn from a geometric distribution, 3.8 tokens in the mean
 
 
-def words(processor: Any, text: str, length: int) -> numpy.ndarray:
-    """(T,) the number of the word that each of the first `length` tokens is of; -1 for special tokens."""
-    encoded = processor(text, return_offsets_mapping=True, return_special_tokens_mask=True, verbose=False)
+def words(processor: Any, text: str, pair: str | None, max_length: int | None) -> numpy.ndarray:
+    """(T,) the number of the word that each token of a text, or of a pair of texts, is of; -1 for special tokens."""
+    length = tokens.limit(processor, max_length)
+    encoded = processor(text, pair, truncation=True, max_length=length, return_offsets_mapping=True, verbose=False)
     offsets = numpy.asarray(encoded["offset_mapping"]).reshape(-1, 2)
-    starts = numpy.asarray([start for start, _ in whole.spans(text, "corpus")] or [0])
-    # A token that begins with a space belongs to the word behind it: its last character tells.
-    found = numpy.searchsorted(starts, numpy.maximum(offsets[:, 1] - 1, offsets[:, 0]), "right") - 1
-    found[numpy.asarray(encoded["special_tokens_mask"], dtype=bool)] = -1
-    if length < len(found):  # cut: what special tokens end it is kept
-        behind = int((numpy.cumsum(found[::-1] >= 0) == 0).sum())
-        found = numpy.concatenate([found[: length - behind], found[len(found) - behind :]])
-    return found.astype(numpy.int32)
+    sequences = numpy.asarray([-1 if number is None else number for number in encoded.sequence_ids()])
+    found, before = numpy.full(len(offsets), -1, dtype=numpy.int32), 0
+    for number, read in enumerate((text, pair or "")):
+        starts = numpy.asarray([start for start, _ in whole.spans(read, "corpus")] or [0])
+        # A token that begins with a space belongs to the word behind it: its last character tells.
+        places = numpy.searchsorted(starts, numpy.maximum(offsets[:, 1] - 1, offsets[:, 0]), "right") - 1
+        found = numpy.where(sequences == number, places + before, found).astype(numpy.int32)
+        before += len(starts)
+    return found
 
 
 def _tokens(places: numpy.ndarray, _: Features, share: float, rng: numpy.random.Generator) -> numpy.ndarray:

@@ -53,4 +53,4 @@ class CausalLM(Objective):
         inputs = {**batch, "use_cache": False}  # keys and values are for generation
         total, outputs = cross_entropy(model, inputs, places, batch["input_ids"][:, 1:][follows])
         count = int(follows.sum())
-        return Loss(total / max(count, 1), outputs, {"predicted": float(count)}, count)
+        return Loss(total / max(count, 1), outputs, count=count)

@@ -21,9 +21,11 @@ MASKED, RANDOM = (
 
 @dataclass(frozen=True)
 class MaskedLM(Objective):
-    """Rows: {"text"}, no target. Logits are computed for the hidden tokens only."""
+    """Rows: {"text", "text_pair"?}, no target; a second text stands for what is read together, such as a translation
+    (arXiv:1901.07291). Logits are computed for the hidden tokens only.
+    """
 
-    columns = {"text": "text"}
+    columns = {"text": "text", "text_pair": "text?"}
     targets = ((),)
 
     share: float = option(0.15, "Share of the tokens to guess.", "需要预测的词元比例。", aliases=("mlm_probability",))
@@ -40,7 +42,9 @@ class MaskedLM(Objective):
     )
 
     def parse(self, raw: Mapping[str, Any], *, training: bool = True) -> Row:  # noqa: ARG002
-        return {"text": registry.get(Modality, self.columns["text"])().read(raw.get("text"))}
+        read = registry.get(Modality, self.columns["text"])().read
+        pair = raw.get("text_pair") not in (None, "")
+        return {"text": read(raw.get("text")), **({"text_pair": read(raw["text_pair"])} if pair else {})}
 
     def initialize(self, rows: Sequence[Row], base: Base) -> Self:  # noqa: ARG002
         return replace(self, max_length=base.limit(self.max_length))
@@ -51,9 +55,10 @@ class MaskedLM(Objective):
     def encode(self, row: Row, processor: Any) -> Features:
         if processor.mask_token_id is None:
             raise ModelError("objectives.no-mask-token", given=type(processor).__name__)
-        features = tokens.encode(processor, row["text"], max_length=self.max_length)
-        words = {"words": _hidden.words(processor, row["text"], features["length"])} if self.unit == "word" else {}
-        return {**features, **words}
+        features = tokens.encode(processor, row["text"], row.get("text_pair"), max_length=self.max_length)
+        if self.unit == "word":
+            features["words"] = _hidden.words(processor, row["text"], row.get("text_pair"), self.max_length)
+        return features
 
     def vary(self, features: Features, processor: Any, rng: numpy.random.Generator, *, training: bool) -> Features:  # noqa: ARG002
         """Hide tokens, in validation too; never a special one. The share is exact up to the rounding, which is by chance."""
@@ -84,7 +89,7 @@ class MaskedLM(Objective):
         inputs = {key: value for key, value in batch.items() if key != "labels"}
         total, outputs = cross_entropy(model, inputs, hidden, batch["labels"][hidden])
         count = int(hidden.sum())
-        return Loss(total / max(count, 1), outputs, {"masked": float(count)}, count)
+        return Loss(total / max(count, 1), outputs, count=count)
 
 
 def _ordinary(count: int, special: numpy.ndarray, rng: numpy.random.Generator) -> int:

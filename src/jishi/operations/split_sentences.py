@@ -1,15 +1,10 @@
 """Sentences, one a line or one a text."""
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
+from jishi.core import sentences
 from jishi.core.contracts import Operation, Treated, option
-
-_TITLES = "".join(rf"(?<!\b{title}\.)" for title in ("Mr", "Ms", "Mrs", "Dr", "St", "Prof", "[A-Z]"))
-_END = re.compile(
-    rf"(?<=[。！？；])(?![”’」』）)])|(?<=[。！？；][”’」』）)])|(?<=[.!?]){_TITLES}\s+(?=[A-Z\"'“‘(\d])|\n+"
-)
 
 
 @dataclass(frozen=True)
@@ -23,6 +18,6 @@ class SplitSentences(Operation):
     )
 
     def treat(self, text: str, known: Any = None) -> Treated | None:  # noqa: ARG002
-        sentences = [part.strip() for part in _END.split(text) if part and part.strip()]
-        texts = sentences if self.apart else ["\n".join(sentences)]
-        return None if texts == [text] else Treated(texts, {"sentences": len(sentences)})
+        found = sentences.split(text)
+        texts = found if self.apart else ["\n".join(found)]
+        return None if texts == [text] else Treated(texts, {"sentences": len(found)})

@@ -108,7 +108,7 @@ def loss(task: Writer, model: Any, batch: Batch) -> Loss:
     smoothing = task.label_smoothing if model.training else 0.0
     total, outputs = cross_entropy(model, inputs, places, labels[places], smoothing)
     count = int(places.sum())
-    return Loss(total / max(count, 1), outputs, {"predicted": float(count)}, count)
+    return Loss(total / max(count, 1), outputs, count=count)
 
 
 def _shifted(config: Any, labels: torch.Tensor) -> torch.Tensor:

@@ -13,6 +13,18 @@ from jishi.core.contracts import Batch, Features, Objective
 Piece = tuple[list[int], Batch]  # rows that are computed at once, and their batch
 
 
+def varied(
+    objective: Objective, features: Sequence[Features], row: int, processor: Any, seed: Sequence[int], *, training: bool
+) -> Features:
+    """The features of a row with the random part of encoding; an objective that mixes is shown another row's beside them."""
+    rng = np.random.default_rng(seed)
+    own = features[row]
+    if objective.mixes:
+        other = (row + int(rng.integers(1, max(2, len(features))))) % len(features)
+        own = {**own, "other": features[other]}
+    return objective.vary(own, processor, rng, training=training)
+
+
 @dataclass(frozen=True)
 class Maker:
     """Makes the batch of some rows; a row's random part depends on seed, epoch and row only, whoever makes it."""
@@ -24,16 +36,11 @@ class Maker:
     epoch: int
 
     def __call__(self, rows: Sequence[int], *, training: bool = True) -> Batch:
-        varied = [
-            self.objective.vary(
-                self.features[row],
-                self.processor,
-                np.random.default_rng([self.seed, self.epoch, row]),
-                training=training,
-            )
-            for row in rows
+        drawn = [self.seed, self.epoch]
+        found = [
+            varied(self.objective, self.features, row, self.processor, [*drawn, row], training=training) for row in rows
         ]
-        return self.objective.collate(varied, self.processor)
+        return self.objective.collate(found, self.processor)
 
 
 class _Made(Dataset[Batch]):

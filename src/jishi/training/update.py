@@ -94,9 +94,10 @@ class Update:
                 (loss.value * share).backward()
             value += float(loss.value.detach()) * share
             weight += share
-            parts.update(loss.parts)
+            for name, part in loss.parts.items():
+                parts[name] = parts.get(name, 0.0) + part * share
         self._idle(most - len(pieces))
-        return value, weight, parts
+        return value, weight, {name: part / (weight or 1.0) for name, part in parts.items()}
 
     def _idle(self, passes: int) -> None:
         """Gather and sum shards as often as the process with the most pieces: one short row that weighs nothing."""
@@ -128,7 +129,7 @@ class Update:
         self.optimizer.zero_grad(set_to_none=True)
         if self.used:
             self.used.write()
-        return {"loss": value / count, "grad_norm": norm}
+        return {"loss": value / count, "grad_norm": norm, "targets": count}
 
     def _scaled_step(self, gradients: list[torch.Tensor], factor: float) -> None:
         """The optimizer's step by gradients times a factor; a fused one multiplies them on its own pass over them."""

@@ -1,15 +1,16 @@
 """Judge a model on held-out features during training: the objective's loss, and a task's own scores."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 
 from jishi.core.contracts import Objective, Prediction, Row, Task
 from jishi.models.inference import to
 from jishi.training.batching import epoch_batches
 from jishi.training.features import Encoded
+from jishi.training.feed import varied
 
 BATCH_ROWS = 64
 
@@ -17,14 +18,15 @@ BATCH_ROWS = 64
 def validate(
     objective: Objective, model: Any, processor: Any, features: Encoded, rows: Sequence[Row], *, seed: int
 ) -> dict[str, float]:
-    """`loss` (mean over targets) and, for a task, every metric of its `score`. Leaves the model in the mode it was in.
+    """`loss` (mean over targets), its parts, and for a task every metric of its `score`. Leaves the model in the mode it was in.
 
     A task that generates is judged by the loss alone.
     """
     training = model.training
     answers = isinstance(objective, Task) and not objective.generates
     model.eval()
-    total = targets = 0.0
+    totals: dict[str, float] = defaultdict(float)
+    targets = 0.0
     predictions: list[Prediction] = [{}] * len(features)
     related = isinstance(objective, Task) and type(objective).relate is not Task.relate
     kept: list[Any] = [None] * len(features)
@@ -32,12 +34,13 @@ def validate(
         with torch.inference_mode():
             for group in epoch_batches(features.lengths, batch_size=BATCH_ROWS, batch_tokens=8192, seed=seed, epoch=0):
                 batch_features = [
-                    objective.vary(features[index], processor, np.random.default_rng([seed, index]), training=False)
-                    for index in group
+                    varied(objective, features, index, processor, [seed, index], training=False) for index in group
                 ]
                 loss = objective.loss(model, to(objective.collate(batch_features, processor), model.device))
-                total += float(loss.value) * loss.weight(len(group))
-                targets += loss.weight(len(group))
+                weight = loss.weight(len(group))
+                targets += weight
+                for name, value in {"loss": float(loss.value), **loss.parts}.items():
+                    totals[name] += value * weight
                 if isinstance(objective, Task) and answers:
                     outputs = [output.float().cpu() for output in loss.outputs]
                     found = objective.decode(outputs, batch_features, processor)
@@ -47,5 +50,5 @@ def validate(
         model.train(training)
     if isinstance(objective, Task) and answers and related:
         predictions = objective.relate(predictions, kept, rows)
-    scores = {"loss": total / max(targets, 1)}
+    scores = {name: total / max(targets, 1) for name, total in totals.items()}
     return {**scores, **objective.score(predictions, rows)} if isinstance(objective, Task) and answers else scores
