@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy
 import torch
 from PIL import Image
 
@@ -40,7 +41,13 @@ DESIGNS = {
     "summarization": WRITES,
     "causal-lm": ModelSpec("transformer-decoder", size="nano"),  # objectives that need a model of their own
     "text-generation": ModelSpec("transformer-decoder", size="nano"),
+    "span-corruption": WRITES,
+    "fill-in-the-middle": ModelSpec("transformer-decoder", size="nano"),
+    "masked-image": ModelSpec("vit", size="nano"),
 }
+RATES = {
+    "span-corruption": 1e-3
+}  # at that of the others a fresh encoder-decoder writes without looking at what it reads
 TAUGHT: dict[str, tuple[str, dict[str, Any]]] = {  # objectives that have a teacher: its head, and options besides
     "distillation": ("", {"relations": 1.0}),
     "state-distillation": ("", {}),
@@ -56,6 +63,14 @@ def picture(index: int) -> bytes:
     stream = io.BytesIO()
     shade = 40 + 20 * index
     Image.new("RGB", (32, 32), (shade, 255 - shade, 40 if index % 2 else 220)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def pattern(index: int) -> bytes:
+    """A picture of black and white squares that no crop or colour makes another's."""
+    stream = io.BytesIO()
+    squares = numpy.random.default_rng(index).integers(0, 2, (4, 4), dtype=numpy.uint8) * 255
+    Image.fromarray(squares).resize((32, 32), Image.Resampling.NEAREST).save(stream, "PNG")
     return stream.getvalue()
 
 
@@ -96,6 +111,11 @@ ROWS: Mapping[str, list[dict[str, Any]]] = {
     "next-sentence": [{"text": text} for text in TEXTS],
     "sentence-order": [{"text": text} for text in TEXTS],
     "weighted": [{"text": text} for text in TEXTS],
+    "replaced-token-detection": [{"text": text} for text in TEXTS],
+    "span-corruption": [{"text": text} for text in ("天地玄黄宇宙洪荒", "日月盈昃辰宿列张") * 4],
+    "fill-in-the-middle": [{"text": text} for text in TEXTS],
+    "masked-image": [{"image": picture(i)} for i in range(8)],
+    "contrastive-views": [{"image": pattern(i)} for i in range(8)],
     "text-generation": [{"prompt": text, "answer": name} for text, name in zip(TEXTS, NAMES, strict=True)],
 }
 

@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import json
+import re
 import runpy
 import subprocess
 import sys
@@ -58,6 +59,28 @@ def test_the_picture_classifier_reports_every_class(digits, tmp_path):
     assert all({"precision", "recall", "f1", "support"} <= set(entry) for entry in classes)
     picture = next((digits / "7").iterdir())
     assert jishi.predict(run.bundle, [str(picture)])[0]["label"] in set("0123456789")
+
+
+def test_the_picture_base_is_made_without_labels_and_a_classifier_starts_from_it(digits, tmp_path):
+    recipe = ROOT / "recipes" / "pretrain" / "pictures.yaml"
+    assert "jishi pretrain recipes/pretrain/pictures.yaml" in recipe.read_text(encoding="utf-8")
+    small = [
+        "train.epochs=2",
+        "train.batch_size=32",
+        "train.precision=fp32",
+        f"data={digits}",
+        f"out={tmp_path / 'run'}",
+    ]
+    made = jishi.pretrain(recipe, overrides=small)
+    assert made.record["loss"]["trained"] < made.record["loss"]["untrained"]
+    run = jishi.finetune(
+        data=str(digits), model=str(made.base), out=str(tmp_path / "probe"), adapt="frozen",
+        train={"epochs": 0, "fit_head": "before"},
+    )  # fmt: skip
+    assert (
+        run.evaluation["scores"]["accuracy"]["value"]
+        > run.evaluation["rivals"]["untuned"]["scores"]["accuracy"]["value"]
+    )
 
 
 def test_the_entity_finder_goes_its_five_steps(tmp_path):
@@ -238,6 +261,34 @@ def names(part: str) -> set[str]:
     file = ROOT / "examples" / "data" / "entities" / f"{part}.jsonl"
     rows = map(json.loads, file.read_text(encoding="utf-8").splitlines())
     return {row["text"][span["start"] : span["end"]] for row in rows for span in row["spans"]}
+
+
+def test_the_poems_are_what_their_script_writes_and_no_title_of_the_test_part_is_learnt():
+    written_again("poems")
+    titles = {part: {row["prompt"].partition("：")[2] for row in poems(part)} for part in ("train", "dev", "test")}
+    assert len(titles["test"]) > 15 and not titles["test"] & (titles["train"] | titles["dev"])
+
+
+def test_every_poem_of_the_example_has_the_form_that_its_prompt_asks_for():
+    length, couplets = {"五": 5, "七": 7}, {"绝": 2, "律": 4}
+    for row in [row for part in ("train", "dev", "test") for row in poems(part)]:
+        lines = row["answer"].split("\n")
+        assert len(lines) == couplets[row["prompt"][2]]
+        verse = f".{{{length[row['prompt'][0]]}}}"
+        assert all(re.fullmatch(f"{verse}，{verse}。", line) for line in lines)
+
+
+def test_the_poetry_recipe_learns_the_form(tmp_path):
+    small = ["model.size=nano", "train.epochs=12", "train.precision=fp32", "train.learning_rate=1e-2"]
+    run = jishi.finetune("recipes/poetry.yaml", overrides=[*small, f"out={tmp_path / 'run'}"])
+    assert run.evaluation["scores"]["bits_per_character"]["value"] < 3.5  # a character drawn from 250 costs 8
+    (answer,) = jishi.predict(run.bundle, [{"prompt": "五言绝句：秋夜江亭"}])
+    assert answer["complete"] and re.fullmatch("(.{5}，.{5}。\n?)+", answer["text"])
+
+
+def poems(part: str) -> list[dict[str, str]]:
+    file = ROOT / "examples" / "data" / "poems" / f"{part}.jsonl"
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
 def test_the_corpus_recipe_says_how_to_run_it_and_drops_what_was_planted(tmp_path):

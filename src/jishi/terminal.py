@@ -60,15 +60,24 @@ class Training:
     def _draw(self, event: Any) -> None:
         if event.kind == "start":
             self._start(event)
+        elif event.kind == "caution":
+            values = {name: value for name, value in event.values.items() if name != "code"}
+            console.print(text(f"cli.{event.values['code']}", **values), style="yellow", markup=False, soft_wrap=True)
         elif event.kind == "step" and self._progress:
             self._progress.update(self._progress.task_ids[0], completed=event.step, tail=_pace(event.values))
         elif event.kind == "validation" and self._progress:
             scores = "  ".join(f"{name} {value:.3f}" for name, value in event.values.items())
             self._progress.print(text("cli.validation", step=event.step, scores=scores))
+        elif event.kind == "probe" and self._progress:
+            self._progress.print(text("cli.probe", step=event.step, **event.values))
+        elif event.kind == "samples" and self._progress:
+            for sample in event.values["texts"]:
+                self._progress.print(Text(text("cli.sample", step=event.step, **sample)))
 
     def _start(self, event: Any) -> None:
         for path in event.values["damaged"]:
             console.print(text("cli.damaged", path=path), style="yellow", markup=False)
+        console.print(text("cli.begins", **_size(event.values)), markup=False)
         if event.values["resumed_from"]:
             console.print(text("cli.resumed", path=event.values["resumed_from"]), markup=False)
         self._progress = Progress(
@@ -83,6 +92,14 @@ class Training:
             raise KeyboardInterrupt
         self._loop.stop = True
         os.write(2, (text("cli.stopping") + "\n").encode())  # print is not safe inside a signal handler
+
+
+def _size(start: Mapping[str, Any]) -> dict[str, str]:
+    """How large the model is and what a token costs."""
+    from jishi.lifecycle.wording import large
+
+    names = ("parameters", "inner_parameters", "flops_per_token", "tokens")
+    return {name: large(start[name]) for name in names}
 
 
 def _pace(step: Mapping[str, Any]) -> str:
@@ -116,32 +133,66 @@ def corpus(value: Mapping[str, Any]) -> None:
 
 
 def plan(value: Mapping[str, Any]) -> None:
-    """The figures of a dry run."""
-    pairs({name: f"{figure:,.2f}" if isinstance(figure, float) else figure for name, figure in value.items()})
+    """The figures of a dry run and, of a pretraining on texts, what size of model they are for."""
+    from jishi.lifecycle import wording
+
+    plain = {name: figure for name, figure in value.items() if name != "scaling"}
+    plain[text("cli.time")] = wording.duration(value["seconds"])
+    pairs({name: f"{figure:,.2f}" if isinstance(figure, float) else figure for name, figure in plain.items()})
+    if "scaling" not in value:
+        return
+    found, large = value["scaling"], wording.large
+    table = Table(
+        *(text(f"cli.{name}") for name in ("size", "parameters", "wants", "passes", "flops", "time")), box=None
+    )
+    for one in found["sizes"]:
+        cells = (large(one[name]) for name in ("parameters", "tokens", "passes", "flops"))
+        table.add_row(
+            one["size"], *cells, wording.duration(one["seconds"]), style="bold" * (one["size"] == found["size"])
+        )
+    console.print("", table, text("cli.scaling"), sep="\n", soft_wrap=True)
+    given = {"size": found["size"], "tokens": large(value["trained_tokens"]), "wanted": large(found["tokens"])}
+    console.print(text("cli.scaling-fits" if found["size"] else "cli.scaling-short", **given), soft_wrap=True)
 
 
 def tokenizer(value: Mapping[str, Any]) -> None:
     """How well a vocabulary cuts texts, by script, and where it is."""
     names = ("texts", "tokens", "unknown", "fertility", "bytes", "coverage")
     table = Table("", *(text(f"cli.{name}") for name in names), box=None, pad_edge=False)
-    for part, found in value["report"].items():
+    before = {f"{part} ({text('cli.before')})": found for part, found in value.get("before", {}).items()}
+    for part, found in (before | value["report"]).items():
         table.add_row(part, *(f"{found[name]:,}" if name in names[:2] else f"{found[name]:.3f}" for name in names))
     console.print(table)
-    pairs({"path": value["path"], text("cli.vocabulary"): f"{value['size']:,}"})
+    reading = value["reading"]
+    why = "".join(f", {reason} {count:,}" for reason, count in reading["reasons"].items())
+    read = f"{reading['kept']:,} / {reading['seen']:,}{why}"
+    pairs({"path": value["path"], text("cli.vocabulary"): f"{value['size']:,}", text("cli.read"): read})
 
 
 def base(value: Mapping[str, Any]) -> None:
     """What a pretraining has brought, what it cost, and where the base is."""
-    loss, resources = value["loss"], value["resources"]
+    resources, replayed = value["resources"], value["replayed"]
+    known = {text("cli.loss-replayed", rows=replayed["rows"]): _change(replayed["loss"])} if replayed else {}
+    probed = {
+        text("cli.probed", name=name, metric=one["metric"]): _change(one) for name, one in value["probes"].items()
+    }
+    names = {"loss": "cli.loss", "bits_per_character": "cli.bits-per-character"}
     pairs(
         {
-            text("cli.loss"): f"{loss['untrained']:.3f} → {loss['trained']:.3f}",
+            **{text(code): _change(value[name]) for name, code in names.items() if name in value},
+            **{name: _change(part) for name, part in value["parts"].items()},
+            **known,
+            **probed,
             text("cli.seconds"): f"{resources['seconds']:.0f}",
             text("cli.memory"): f"{resources['peak_memory'] / 2**30:.2f} GiB",
             text("cli.trainable"): f"{resources['trainable_parameters']:,} / {resources['parameters']:,}",
             text("cli.base"): value["base"],
         }
     )
+
+
+def _change(values: Mapping[str, float]) -> str:
+    return f"{values['untrained']:.3f} → {values['trained']:.3f}"
 
 
 def result(value: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ def ready(name: str, tmp_path_factory: pytest.TempPathFactory) -> Ready:
     rows = [objective.parse(row) for row in raw]
     spec = DESIGNS.get(name) or DESIGNS[next(iter(objective.columns.values())).rstrip("?")]
     base = load.base(spec)
-    processor = load.processor(spec, rows)
+    processor = load.processor(spec, rows, objective.marks)
     objective = objective.initialize(rows, base)
     torch.manual_seed(0)
     return Ready(objective, rows, load.model(spec, objective.head(), base, processor), processor, base)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from eight import ROWS, Ready
+from eight import RATES, ROWS, Ready
 from jishi.core import registry, spec
 from jishi.core.contracts import Features, Objective, Task
 from jishi.core.document import Document
@@ -46,7 +46,7 @@ def test_spec_reads_back_what_it_dumped(ready: Ready) -> None:
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_loss_falls_tenfold_on_eight_rows(ready: Ready, tmp_path: Path) -> None:
+def test_loss_falls_tenfold_on_eight_rows(name: str, ready: Ready, tmp_path: Path) -> None:
     """Judged in evaluation mode on the rows as encoded, masks of one fixed draw: memorising eight rows must be possible."""
     objective, processor = ready.objective, ready.processor
 
@@ -58,8 +58,8 @@ def test_loss_falls_tenfold_on_eight_rows(ready: Ready, tmp_path: Path) -> None:
 
     before = loss()
     train = TrainSpec(
-        max_steps=800, epochs=800, batch_size=8, learning_rate=3e-3, scheduler="constant", weight_decay=0, max_unknown=1.0,
-        checkpoint_every=10**6,
+        max_steps=800, epochs=800, batch_size=8, learning_rate=RATES.get(name, 3e-3), scheduler="constant", weight_decay=0,
+        max_unknown=1.0, checkpoint_every=10**6,
     )  # fmt: skip
     loop = Loop(
         ready.model, objective, processor, train,

@@ -1,7 +1,9 @@
 import pytest
 
-from jishi.core.errors import DataError, RowError
-from jishi.data.columns import canonical, check, rename
+from jishi.core import registry
+from jishi.core.contracts import Base, Objective
+from jishi.core.errors import DataError, ModelError, RowError
+from jishi.data.columns import canonical, check, check_reader, rename
 
 PAIRS = ({"text": "premise", "text_pair": "hypothesis"}, {"text": "question", "text_pair": "answer"})
 
@@ -44,3 +46,20 @@ def test_a_pair_is_known_by_its_other_names():
 def test_other_names_are_not_looked_at_where_a_row_has_the_task_s_own():
     assert canonical({"text": "a", "answer": "b"}, PAIRS) == {"text": "a", "answer": "b"}
     assert rename({"body": "a", "question": "b"}, {"text": "body"}, PAIRS) == {"text": "a", "question": "b"}
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong"),
+    [
+        ("text-classification", "text", "image"),
+        ("text-generation", "text", "image"),
+        ("masked-lm", "text", "image"),
+        ("masked-image", "image", "text"),
+        ("image-classification", "image", "text"),
+    ],
+)
+def test_a_model_that_reads_something_else_is_refused(name, right, wrong):
+    objective = registry.get(Objective, name)()
+    check_reader(objective, Base("that", right))
+    with pytest.raises(ModelError, match=f"that reads {wrong}, and {name} needs"):
+        check_reader(objective, Base("that", wrong))

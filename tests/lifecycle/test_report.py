@@ -2,14 +2,13 @@
 
 import json
 import re
-from html.parser import HTMLParser
 
 import pytest
 
 from jishi.core import i18n
 from jishi.lifecycle import figures, findings, parts, report, wording
+from markup import ATTACK, Page
 
-ATTACK = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 SCORE = {"value": 0.9, "low": 0.85, "high": 0.94}
 RIVAL = {"value": 0.8, "low": 0.74, "high": 0.85}
 
@@ -70,31 +69,6 @@ def run(**changed):
         "versions": {"torch": "2.13.0"},
         **changed,
     }
-
-
-class Page(HTMLParser):
-    """What a browser would make of the page: tags with attributes, and whether they nest."""
-
-    VOID = {"meta", "input", "circle", "line", "polyline"}
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.open, self.words = [], [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.words.append(data)
 
 
 def test_what_rows_say_is_text_and_never_markup():
@@ -251,7 +225,7 @@ def test_every_sentence_of_the_page_is_in_the_catalogue_and_none_is_left_over():
     source += "".join(report.Path(module.__file__).read_text() for module in (findings, figures))
     for code in (code for code in i18n.catalogue() if code.startswith("report.")):
         name = code.removeprefix("report.")
-        built = name.startswith(("key-", "stands-", "caution-", "panel-", "line-", "partial-"))
+        built = name.startswith(("key-", "state-", "event-", "stands-", "caution-", "panel-", "line-", "partial-"))
         assert built or f'"{name}"' in source, f"{code} is never used"
 
 

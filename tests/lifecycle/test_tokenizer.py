@@ -40,11 +40,11 @@ def test_what_is_no_place_for_a_tokenizer_is_told(texts, tmp_path):
     asked = {"data": str(texts), "out": str(tmp_path / "run"), "train": {"max_steps": 1}}
     with pytest.raises(ModelError, match="holds no tokenizer"):
         jishi.pretrain(**asked, model={"name": "transformer-encoder", "tokenizer": str(tmp_path)})
-    with pytest.raises(ModelError, match="tokenizer of its own"):
+    with pytest.raises(ModelError, match="reads no tokens"):
         jishi.pretrain(
             **{**asked, "out": str(tmp_path / "other")}, model={"name": "resnet", "tokenizer": str(tmp_path)}
         )
-    with pytest.raises(DataError, match="no row"):
+    with pytest.raises(DataError, match="it has: text"):
         jishi.tokenizer(data=str(texts), out=str(tmp_path / "tokenizer"), column="title")
 
 
@@ -55,3 +55,52 @@ def test_rows_without_a_text_teach_nothing(texts, tmp_path):
         jishi.tokenizer(data=str(file), out=str(tmp_path / out), size=300)
     plain, with_odd = ((tmp_path / out / "tokenizer.json").read_text() for out in ("plain", "odd"))
     assert plain == with_odd
+
+
+def test_every_row_is_counted(texts, tmp_path):
+    odd = tmp_path / "odd.jsonl"
+    odd.write_text('{"text": "\\ud83d lone"}\n{"text": 3}\n{broken\n' + texts.read_text() + '{"title": "none"}\n')
+    made = jishi.tokenizer(data=str(odd), out=str(tmp_path / "made"), size=300)
+    reading = made["reading"]
+    assert (reading["seen"], reading["kept"], reading["dropped"]) == (44, 40, 4)
+    assert reading["reasons"] == {"data.bad-json": 1, "data.no-text": 2, "modalities.text-control": 1}
+    assert json.loads((tmp_path / "made" / "tokenizer_report.json").read_text())["reading"] == reading
+    few = jishi.tokenizer(data=str(odd), out=str(tmp_path / "few"), size=300, texts=12)
+    assert (few["reading"]["kept"], few["reading"]["seen"]) == (12, 15)
+
+
+def test_a_vocabulary_larger_than_the_texts_fill_is_refused(texts, tmp_path):
+    with pytest.raises(ModelError, match=r"of 5000 was asked for, and these texts fill \d{3} of it; give more texts"):
+        jishi.tokenizer(data=str(texts), out=str(tmp_path / "made"), size=5000)
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_base_goes_on_with_a_vocabulary_that_went_on_from_its_own(texts, tmp_path):
+    """The base is one of ours; its old rows stand, new texts have no unknown token, and the base that comes out has it all."""
+    asked = {"objective": "masked-lm", "train": {"max_steps": 2, "precision": "fp32", "threads": 1}}
+    old = jishi.tokenizer(data=str(texts), out=str(tmp_path / "old"), kind="wordpiece", size=64)
+    design = {"name": "transformer-encoder", "size": "nano", "tokenizer": old["path"]}
+    first = jishi.pretrain(data=str(texts), out=str(tmp_path / "first"), model=design, **asked)
+    new = tmp_path / "new.jsonl"
+    new.write_text("".join(json.dumps({"text": f"量子计算 quantum {n} zebra"}) + "\n" for n in range(60)))
+    made = jishi.tokenizer({"data": str(new), "out": str(tmp_path / "grown"), "from": str(first.base), "size": 84})
+    assert made["before"]["all"]["unknown"] > 0.3 and made["report"]["all"]["unknown"] == 0
+    run = jishi.pretrain(
+        data=str(new), out=str(tmp_path / "second"), model={"name": str(first.base), "tokenizer": made["path"]}, **asked
+    )
+    assert json.loads((run.base / "config.json").read_text())["vocab_size"] == made["size"] > old["size"]
+    assert (
+        AutoTokenizer.from_pretrained(run.base).get_vocab() == AutoTokenizer.from_pretrained(made["path"]).get_vocab()
+    )
+    other = jishi.tokenizer(data=str(new), out=str(tmp_path / "other"), size=300)
+    for model in ({"tokenizer": other["path"]}, {"tokenizer": made["path"], "vocabulary": "corpus"}):
+        with pytest.raises(ModelError, match="jishi tokenizer from="):
+            jishi.pretrain(
+                data=str(new),
+                out=str(tmp_path / "third"),
+                model={"name": str(first.base), **model},
+                resume="never",
+                **asked,
+            )
+    with pytest.raises(ModelError, match="keeps its kind"):
+        jishi.tokenizer(data=str(new), out=str(tmp_path / "kind"), start=str(first.base), kind="unigram", size=84)

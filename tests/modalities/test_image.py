@@ -5,7 +5,7 @@ import pytest
 from PIL import Image as Pillow
 
 from jishi.core.errors import RowError
-from jishi.modalities.image import Image
+from jishi.modalities.image import Image, _coloured
 
 
 def png(picture, format="PNG", **options):
@@ -105,6 +105,44 @@ def test_pictures_are_mirrored_only_when_asked():
     }
     assert len(seen[False]) == 1
     assert len(seen[True]) == 2
+
+
+def test_a_crop_keeps_its_least_share_and_is_enlarged():
+    """Red tells the column and green the row: how far they reach tells how much of the picture is left."""
+    down, across = numpy.indices((128, 128))
+    places = Pillow.fromarray(numpy.stack([across * 2, down * 2, 0 * down], axis=2).astype(numpy.uint8))
+    shares = []
+    for seed in range(200):
+        part = Image(crop=0.3, rotation=0, shift=0, light=0).augment(places, numpy.random.default_rng(seed))
+        assert part.size == (128, 128)
+        red, green = (numpy.ptp(numpy.asarray(part)[:, :, channel].astype(int)) for channel in (0, 1))
+        shares.append((red / 254) * (green / 254))
+        assert 0.7 < red / green < 1.4
+    assert 0.27 < min(shares) < 0.4 and 0.9 < max(shares) <= 1
+
+
+def test_a_third_of_a_turn_makes_red_green_and_leaves_grey_alone():
+    assert _coloured(Pillow.new("RGB", (1, 1), (250, 0, 0)), 1.0, 2 * numpy.pi / 3).getpixel((0, 0)) == (0, 250, 0)
+    grey = Pillow.new("RGB", (1, 1), (90, 90, 90))
+    strong = Image(rotation=0, shift=0, light=0, colour=1.0)
+    assert all(
+        strong.augment(grey, numpy.random.default_rng(seed)).getpixel((0, 0)) == (90, 90, 90) for seed in range(20)
+    )
+
+
+def test_paler_colours_are_as_bright_and_without_any_the_picture_is_grey():
+    picture = (
+        Pillow.effect_noise((20, 20), 60)
+        .convert("RGB")
+        .point([value for _ in range(2) for value in range(256)] + [90] * 256)
+    )
+    bright = numpy.asarray(picture.convert("L"), dtype=int)
+    paler = _coloured(picture, 0.5, 0.0)
+    assert abs(numpy.asarray(paler.convert("L"), dtype=int) - bright).max() <= 2
+    assert 0 < numpy.asarray(paler, dtype=int).std(2).mean() < numpy.asarray(picture, dtype=int).std(2).mean()
+    still = Image(rotation=0, shift=0, light=0, grey=1.0)
+    shown = numpy.asarray(still.augment(picture, numpy.random.default_rng(0)), dtype=int)
+    assert (shown.std(2) == 0).all() and abs(shown[:, :, 0] - bright).max() <= 1
 
 
 def test_damage_grows_with_severity_and_none_leaves_the_picture():

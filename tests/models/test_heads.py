@@ -8,6 +8,7 @@ from transformers import (
     BertModel,
     ResNetConfig,
     ResNetForImageClassification,
+    ViTConfig,
 )
 
 from jishi.models import heads
@@ -63,6 +64,31 @@ def test_feature_maps_are_averaged_over_the_picture() -> None:
     pixels = torch.rand(2, 3, 32, 32)
     by_hand = model.classifier(model.backbone(pixel_values=pixels).last_hidden_state.mean((2, 3)))
     torch.testing.assert_close(model(pixels).logits, by_hand)
+
+
+def test_the_states_of_patches_are_averaged_where_the_base_says_mean() -> None:
+    config = ViTConfig(
+        hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, image_size=16, patch_size=8
+    )
+    pixels = torch.rand(2, 3, 16, 16)
+    for pooling, taken in (("mean", lambda states: states.mean(1)), ("max", lambda states: states.amax(1))):
+        model = pooled(heads.PooledForImageClassification, config, pooling=pooling)
+        by_hand = model.classifier(taken(model.backbone(pixel_values=pixels).last_hidden_state))
+        torch.testing.assert_close(model(pixels).logits, by_hand)
+
+
+def test_a_projection_is_two_layers_and_others_start_from_what_is_below_it() -> None:
+    config = ResNetConfig(embedding_size=4, hidden_sizes=[4, 8], depths=[1, 1], layer_type="basic")
+    model = pooled(heads.PooledForPreTraining, config, pooling="cls")
+    model.config.jishi = {"pooling": "cls"}
+    pixels = torch.rand(2, 3, 32, 32)
+    states = model.backbone(pixel_values=pixels).last_hidden_state.mean((2, 3))
+    hidden = (states @ model.hidden.weight.T + model.hidden.bias).clamp(min=0)
+    torch.testing.assert_close(model(pixels).logits, hidden @ model.classifier.weight.T + model.classifier.bias)
+    assert heads.head_modules(model) == ["classifier", "hidden"]
+    assert heads.shed(model) is model.backbone and model.backbone.config.jishi == {"pooling": "cls"}
+    other = pooled(heads.PooledForImageClassification, config)
+    assert heads.shed(other) is other
 
 
 def test_the_backbone_given_is_kept_bit_for_bit() -> None:

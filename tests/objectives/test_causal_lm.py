@@ -1,9 +1,11 @@
 import pytest
 import torch
+from tokenizers import processors
 from transformers import BertConfig, BertLMHeadModel, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from jishi.core.contracts import Base
 from jishi.models import cross_entropy, heads
+from jishi.models.decoding import Decoding
 from jishi.objectives.causal_lm import CausalLM
 from jishi.training.loop import Loop
 from jishi.training.spec import TrainSpec
@@ -61,6 +63,35 @@ def test_the_end_is_marked_where_the_text_ends_and_not_where_it_is_cut(limit, la
     processor.eos_token = "w1"
     row = CausalLM(max_length=limit).encode({"text": "w5 w6 w7"}, processor)
     assert (row["input_ids"][-1], row["truncated"], row["length"]) == (last, truncated, min(limit, 6))
+
+
+@pytest.mark.parametrize(
+    ("begins", "limit", "characters"),
+    [
+        (True, 64, 8),  # [CLS] w5 w6 w7 [SEP], all eight characters
+        (True, 4, 5),  # [CLS] w5 w6 [SEP]: the end of w6
+        (False, 64, 6),  # w5 w6 w7, of which w5 has nothing before it
+        (False, 2, 3),  # w5 w6: a space and w6
+        (False, 1, 0),
+    ],
+)
+def test_the_characters_told_are_those_that_are_foreseen(begins, limit, characters):
+    processor = tokenizer(WORDS)
+    if not begins:
+        processor.backend_tokenizer.post_processor = processors.Sequence([])
+    row = CausalLM(max_length=limit).encode({"text": "w5 w6 w7"}, processor)
+    assert row["characters"] == characters
+
+
+def test_a_sample_goes_on_with_the_text_and_says_nothing_of_its_end():
+    """The likeliest next token, thrice, by a plain forward over all there is by then."""
+    net, ids, said = model(), [2, 10, 11], []
+    for _ in range(3):
+        said.append(int(net(torch.tensor([ids + said])).logits[0, -1].argmax()))
+    processor = tokenizer(WORDS)
+    processor.eos_token = "[SEP]"
+    found = CausalLM().sample(net, "w5 w6", processor, Decoding(max_new_tokens=3))
+    assert found == processor.decode(said)
 
 
 def test_an_end_that_the_tokenizer_sets_itself_is_not_doubled():

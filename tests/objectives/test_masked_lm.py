@@ -6,7 +6,7 @@ import transformers
 
 from jishi.adaptation.lora import LoRA
 from jishi.core.contracts import Base
-from jishi.core.errors import ModelError
+from jishi.core.errors import ModelError, UsageError
 from jishi.objectives.masked_lm import MaskedLM
 from tiny import masked_lm, tokenizer
 
@@ -183,3 +183,23 @@ def test_spans_are_of_tokens_that_follow_each_other():
         for run in numpy.split(places, numpy.flatnonzero(numpy.diff(places) > 1) + 1)
     ]
     assert numpy.mean(runs) > 2 * numpy.mean(single)
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_a_sample_fills_each_blank_with_the_likeliest_token(split):
+    """Read as the tokenizer's mark, even where marks in a text are only characters of it."""
+    processor = tokenizer(WORDS)
+    processor.split_special_tokens = split
+    model = masked_lm(len(processor)).eval()
+    ids = processor("w1 w2 w3", add_special_tokens=False)["input_ids"]
+    with torch.no_grad():
+        logits = model(torch.tensor([[processor.cls_token_id, ids[0], processor.mask_token_id, ids[2], processor.mask_token_id,
+                                      processor.sep_token_id]])).logits[0]  # fmt: skip
+        wanted = [processor.decode([int(logits[place].argmax())]) for place in (2, 4)]
+        found = MaskedLM().sample(model, "w1 [MASK] w3 [MASK]", processor, None)
+    assert found == f"w1 {wanted[0]} w3 {wanted[1]}"
+
+
+def test_a_sample_without_a_blank_is_refused():
+    with pytest.raises(UsageError, match=r"write \[MASK\]"):
+        MaskedLM(max_length=4).sample(masked_lm(len(PROCESSOR)), "w1 w2 w3 [MASK]", PROCESSOR, None)

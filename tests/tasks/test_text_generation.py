@@ -1,5 +1,6 @@
 """Instruction tuning and language modelling: what is learnt, what is cut, what is answered, how it is scored."""
 
+import json
 import math
 from dataclasses import replace
 
@@ -7,6 +8,7 @@ import numpy
 import pytest
 import torch
 
+import jishi
 import writers
 from jishi.core.contracts import Base
 from jishi.core.errors import DataError, UsageError
@@ -166,3 +168,21 @@ def test_a_task_that_does_not_write_has_nothing_to_stream() -> None:
     silent = Predictor(None, TextClassification(), None, {})
     with pytest.raises(UsageError, match="text-classification"):
         next(silent.generate_stream("x"))
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru"])
+def test_a_recurrent_model_is_tuned_and_its_bundle_writes_what_its_probes_say(name, tmp_path) -> None:
+    said = {"一": "二", "three": "four", "五": "六", "seven": "eight"}
+    rows = [{"prompt": f"{asked}?{n}", "answer": answer} for n in range(20) for asked, answer in said.items()]
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    run = jishi.finetune(
+        data=str(file), out=str(tmp_path / "run"), model={"name": name, "size": "nano", "dropout": 0.0},
+        task={"name": "text-generation", "decoding": {"max_new_tokens": 8}, "chat": {"user": ["", "="], "assistant": ""}},
+        train={"epochs": 16, "batch_size": 8, "learning_rate": 1e-2, "precision": "fp32", "threads": 1, "validate_every": 999},
+    )  # fmt: skip
+    model = jishi.load(run.bundle)
+    assert model.replay().flips == 0 and run.evaluation["scores"]["exact"]["value"] > 0.8
+    together = [answer["text"] for answer in model.predict(["three?3", "一?14"])]
+    assert together == [model.predict([text])[0]["text"] for text in ("three?3", "一?14")]
+    assert "".join(model.generate_stream("three?3")).strip() == together[0]

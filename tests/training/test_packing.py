@@ -137,6 +137,16 @@ def test_a_head_of_zeros_proves_nothing():
     assert not packable(model, Guess(), batch())
 
 
+def test_a_batch_of_which_nothing_is_asked_proves_nothing():
+    """Two short rows in which no token happens to be hidden."""
+
+    class Nothing:
+        def loss(self, model, batch) -> Loss:
+            return Loss(torch.zeros(()), model(**batch).logits[:0, 0])
+
+    assert not packable(tiny.masked_lm(40), Nothing(), batch())
+
+
 def test_what_a_mask_says_beyond_padding_forbids_it():
     """A window of attention smaller than the row stands in the mask, which a packed batch has none of."""
     torch.manual_seed(0)

@@ -51,7 +51,15 @@ class Exploding(TokenClassification):
 
 
 def one(
-    folder: Path, *, dropout: float = 0.0, init: int = 0, task=TASK, adapt=FULL, words: str = WORDS, **settings
+    folder: Path,
+    *,
+    dropout: float = 0.0,
+    init: int = 0,
+    task=TASK,
+    adapt=FULL,
+    words: str = WORDS,
+    probes=(),
+    **settings,
 ) -> Loop:
     """Rows of 1 to 10 words, whose loss is a mean over words; a process of two computes another number of them."""
     processor = tiny.tokenizer(words)
@@ -66,7 +74,7 @@ def one(
             model.classifier.weight += init
     return Loop(
         adapt.apply(model, task), task, processor, TrainSpec(**{**HARD, **settings}),
-        train=given, validation=given[:3], head=["classifier"], learning_rate=1e-2, folder=folder, seed=0,
+        train=given, validation=given[:3], head=["classifier"], learning_rate=1e-2, folder=folder, seed=0, probes=probes,
     )  # fmt: skip
 
 
@@ -253,6 +261,9 @@ def test_what_shards_can_not_do_is_refused(tmp_path, monkeypatch):
     with pytest.raises(TrainingError) as raised:
         one(tmp_path, shard=True, fit_head="before")
     assert raised.value.code == "training.shard-fit-head"
+    with pytest.raises(TrainingError) as raised:
+        one(tmp_path, shard=True, probes=[None])
+    assert raised.value.code == "training.shard-probes"
 
 
 def test_a_lost_process_is_told_soon(tmp_path):

@@ -72,6 +72,18 @@ def test_starting_over_clears_what_training_left(tmp_path):
     assert not (tmp_path / "checkpoints").exists() and not (tmp_path / "data").exists()
 
 
+def test_what_came_before_the_first_step_is_told_once_however_often_it_is_done(tmp_path):
+    """A run killed before its first checkpoint begins anew; one that goes on from a later step has it behind it."""
+    with Run.open(tmp_path, {}, resume=True) as run:
+        for _ in range(2):
+            run.log("start", 0, {})
+            run.log("probe", 0, {"score": 0.5})
+        assert [event["kind"] for event in run.events()] == ["start", "probe"]
+        run.log("step", 1, {})
+        run.log("start", 1, {})
+        assert [event["kind"] for event in run.events()] == ["probe", "step", "start"]
+
+
 def test_events_after_the_resumed_step_are_taken_back(tmp_path):
     with Run.open(tmp_path, SPEC, resume=True) as run:
         run.log("start", 0, {})

@@ -53,7 +53,7 @@ def test_the_same_weights_are_learnt_and_the_frozen_part_is_asked_once(layers, t
     seen = asked(played)
     run(played)
     validations = EPOCHS * 6
-    trial = 2  # one row, seen twice, shows what memory it takes; another such pair what arithmetic, played back where it may be
+    trial = 2 + 2  # one row, seen twice, shows what memory it takes; another such pair what arithmetic
     check = 4  # a few of the longest rows show first whether playing back is right
     assert sum(seen) == trial + 20 + check + validations
     monkeypatch.setattr(States, "record", lambda *_: None)

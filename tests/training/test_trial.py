@@ -89,3 +89,21 @@ def test_a_trial_of_long_steps_is_cut_short(clock, tmp_path, monkeypatch):
     monkeypatch.setattr(trial, "ENOUGH", 10)
     assert trial.seconds(loop(tmp_path, rows(20), **SETTINGS)) == 3 * (40 + 3)
     assert len(clock.taken) == 2
+
+
+def test_probes_are_timed_and_counted(clock, tmp_path):
+    """7 s each: before the first of nine steps, at 4, 8 and 9, and once more of the model that is kept."""
+    one = loop(tmp_path, rows(20), **SETTINGS)
+    one.probes = [Probe(lambda: clock.passes(7))]
+    assert trial.seconds(one) == 3 * (40 + 3) + 5 * 7
+
+
+class Probe:
+    every = 4
+
+    def __init__(self, asked):
+        self.asked = asked
+
+    def __call__(self, _):
+        self.asked()
+        return {}

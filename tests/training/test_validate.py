@@ -1,5 +1,7 @@
 """A model whose answers are known: y = a + b, exactly."""
 
+import math
+
 import pytest
 import torch
 
@@ -30,6 +32,14 @@ def test_loss_and_score_are_those_worked_out_by_hand():
     # errors 0, 1, 2, 3: squares 0 + 1 + 4 + 9 = 14 over 4 rows; two of four are within 1
     given = [row(1, 1, 2), row(1, 1, 3), row(1, 2, 1), row(0, 0, 3)]
     assert scores(given) == {"loss": pytest.approx(3.5), "near": 0.5}
+
+
+def test_what_a_character_costs_is_told_where_features_say_how_many_there_are():
+    """Four rows, here twenty times, lose 14 nats together and stand for 5 + 0 + 1 + 1 characters: 2 nats a character."""
+    given = [row(1, 1, 2), row(1, 1, 3), row(1, 2, 1), row(0, 0, 3)] * 20  # more than a batch
+    told = [{**one, "characters": count} for one, count in zip(given, (5, 0, 1, 1) * 20, strict=True)]
+    assert scores(told)["bits_per_character"] == pytest.approx(2 / math.log(2))
+    assert "bits_per_character" not in scores(given)
 
 
 def test_rows_weigh_the_same_whatever_batch_they_are_in():

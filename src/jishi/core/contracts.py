@@ -15,14 +15,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
+from jishi.core.errors import ModelError
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy
     import torch
 
 # One example, canonical: the keys are the task's `columns` and `targets`; "mended" tells how `parse` put it right.
 Row = Mapping[str, Any]
 Features = dict[str, Any]  # one encoded row: lists or arrays; "length" is its cost in tokens (1 where rows are equal),
-# "windows" its parts where a model reads it in several, "cut" how many of its targets can't be taught
+# "windows" its parts where a model reads it in several, "cut" how many of its targets can't be taught, "characters" how many
+# of a text its targets stand for
 Batch = dict[str, Any]  # collated tensors, keyed as the model's forward names them, targets under "labels"
 Prediction = dict[str, Any]  # one answer, plain JSON
 
@@ -49,6 +54,12 @@ class Base:
     max_length: int = 512  # positions it can read, in tokens
     chat: str = ""  # the form of conversation it was trained on, where that is a known one
     fresh: bool = False  # its weights are random: a design to be trained from scratch
+
+    def limit(self, asked: int | None) -> int:
+        """Tokens read of a row, where so many are asked for. Raises ModelError where the base has no positions for them."""
+        if asked is not None and asked > self.max_length:
+            raise ModelError("objectives.too-long", name=self.name, given=asked, allowed=self.max_length)
+        return asked or self.max_length
 
 
 @dataclass(frozen=True)
@@ -113,6 +124,7 @@ class Objective(ABC):
     mixes: ClassVar[bool] = False  # `vary` is given another row's features as "other", and may take some of them
     windows: ClassVar[bool] = False  # a text longer than the model reads is read in several parts, not cut off
     aliases: ClassVar[tuple[Mapping[str, str], ...]] = ()  # sets of column → the name other data give it
+    marks: ClassVar[tuple[str, ...]] = ()  # special tokens it puts into rows; a design is given those it lacks
 
     @abstractmethod
     def parse(self, raw: Mapping[str, Any], *, training: bool = True) -> Row:
@@ -149,6 +161,10 @@ class Objective(ABC):
     @abstractmethod
     def loss(self, model: Any, batch: Batch) -> Loss:
         """The mean loss of a batch, with the weight of one row independent of the padding."""
+
+    def sample(self, model: Any, text: str, processor: Any, decoding: Any) -> str | None:  # noqa: ARG002
+        """What a model in training makes of a text (goes on with it, fills its blank), for a reader; None where it can't."""
+        return None
 
 
 class Joint(Protocol):
@@ -274,6 +290,13 @@ class Operation(ABC):
     def settle(self, surveys: Sequence[numpy.ndarray], count: int) -> Sequence[Any]:  # noqa: ARG002
         """From the surveys of all `count` texts, in order, one value for each."""
         return [None] * count
+
+    def files(self) -> Sequence[Path]:
+        """What it reads besides the texts; a corpus is made again where one of them has changed."""
+        return ()
+
+    def ready(self) -> None:  # noqa: B027
+        """Read them anew, before other processes begin as copies of this one. Raises where they are not what they should be."""
 
 
 class Launcher(ABC):

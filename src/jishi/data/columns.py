@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from jishi.core import registry
-from jishi.core.contracts import Modality, Objective
-from jishi.core.errors import DataError, RowError, did_you_mean
+from jishi.core.contracts import Base, Modality, Objective
+from jishi.core.errors import DataError, ModelError, RowError, did_you_mean
 
 Source = str | tuple[str, ...]  # the column of a file, or several
 Aliases = Sequence[Mapping[str, str]]  # see `Objective.aliases`
@@ -27,6 +27,18 @@ def inputs(objective: Objective | type[Objective]) -> list[Column]:
         Column(name, registry.get(Modality, modality.removesuffix("?"))())
         for name, modality in objective.columns.items()
     ]
+
+
+def check_reader(objective: Objective, base: Base) -> None:
+    """Whether a model reads what the columns hold. Raises ModelError."""
+    held = [modality.removesuffix("?") for modality in objective.columns.values()]
+    binary = [column for column in inputs(objective) if column.modality.binary]
+    if base.modality in held or not (binary or registry.get(Modality, base.modality).binary):
+        return
+    raise ModelError(
+        "models.other-modality", name=base.name, given=base.modality, objective=registry.name_of(objective),
+        allowed=", ".join(dict.fromkeys(held)),
+    )  # fmt: skip
 
 
 def check(raw: Mapping[str, Any], columns: Mapping[str, Source], where: str) -> None:

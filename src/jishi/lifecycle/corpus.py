@@ -92,13 +92,16 @@ def clean(spec: CorpusSpec, out: Path) -> Corpus:
     sources = [
         {"path": str(file), "bytes": file.stat().st_size, "sha256": manifest.sha256(file)} for file in _files(spec)
     ]
+    beside = [manifest.sha256(file) for operation in spec.operations for file in operation.files()]
     wanted = {name: value for name, value in specs.dump(spec).items() if name != "processes"}
-    recipe = _digest([FORMAT, sources, wanted])
+    recipe = _digest([FORMAT, sources, wanted, *([beside] if beside else [])])
     if out.exists():
         if not (out / RECORD).is_file():
             raise DataError("data.out-exists", path=out)
         if (found := Corpus.load(out)).report["recipe"] == recipe:
             return found
+    for operation in spec.operations:
+        operation.ready()
     work = out.with_name(f".{out.name}.work")
     if not (work / recipe).is_dir():
         shutil.rmtree(work, ignore_errors=True)
@@ -106,8 +109,13 @@ def clean(spec: CorpusSpec, out: Path) -> Corpus:
     tallies, last = _stages(spec, work / recipe)
     if not tallies[-1].given:
         shutil.rmtree(work)
+        if not tallies[0].given:
+            raise tallies[0].nothing(spec.sources[0].path)
+        whole = Tally()
+        for tally in tallies:
+            whole.merge(tally)
         raise DataError(
-            "data.corpus-empty", path=spec.sources[0].path, given=tallies[0].seen, reasons=_reasons(tallies)
+            "data.corpus-empty", path=spec.sources[0].path, given=tallies[0].seen, reasons=whole.commonest()
         )
     ledger = _ledger(spec.operations, tallies)
     with publish.folder(out) as folder:
@@ -169,7 +177,7 @@ def _inside(source: Source) -> list[Path]:
         raise DataError("data.missing-path", path=path)
     found = sorted(file for file in path.rglob("*") if file.is_file() and formats.suffix(file))
     if not found:
-        raise DataError("data.no-data-in-folder", path=path, allowed=", ".join(formats.READERS))
+        raise DataError("data.no-file-in-folder", path=path, allowed=", ".join(formats.READERS))
     return found
 
 
@@ -238,12 +246,6 @@ def _mix(sources: Sequence[Source], folder: Path, file: Path) -> dict[str, Any]:
 def _ledger(operations: Sequence[Operation], tallies: Sequence[Tally]) -> list[dict[str, Any]]:
     names = ["reading", *(registry.name_of(operation) for operation in operations)]
     return [{"step": name, **tally.to_dict()} for name, tally in zip(names, tallies, strict=True)]
-
-
-def _reasons(tallies: Sequence[Tally]) -> str:
-    """The commonest reasons for which texts were dropped or changed."""
-    whole = sum((tally.reasons for tally in tallies), start=type(tallies[0].reasons)())
-    return ", ".join(f"{reason} {count:,}" for reason, count in whole.most_common(3)) or "–"
 
 
 def _digest(value: Any) -> str:

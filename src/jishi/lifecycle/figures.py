@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 POINTS = 240  # of one line; more are averaged, no screen shows them
@@ -24,7 +24,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Panel:
-    """Axes and what is drawn in them. Ticks are (position, text)."""
+    """Axes and what is drawn in them. Ticks are (position, text); `title` is what the panel is called where no code says it."""
 
     name: str
     lines: list[Line]
@@ -36,6 +36,7 @@ class Panel:
     right: int = 350
     top: int = 14
     bottom: int = 190
+    title: str = ""
 
 
 def curves(events: Sequence[Mapping[str, Any]], metric: str) -> list[Panel]:
@@ -48,6 +49,23 @@ def curves(events: Sequence[Mapping[str, Any]], metric: str) -> list[Panel]:
         ("learning-rate", [("learning-rate", _series(steps, "learning_rate"), False)]),
     ]
     return [_panel(name, lines) for name, lines in panels if sum(len(points) for _, points, _ in lines) > 1]
+
+
+def progress(events: Sequence[Mapping[str, Any]], metric: str) -> list[Panel]:
+    """As `curves`, then the pace, and each linear probe beside the plain rival of its task."""
+    steps = [event for event in events if event["kind"] == "step"]
+    probes = [event for event in events if event["kind"] == "probe"]
+    found = [*curves(events, metric)]
+    pace = _series(steps, "tokens_per_second")
+    if len(pace) > 1:
+        found.append(_panel("pace", [("pace", pace, False)]))
+    for name in dict.fromkeys(event["probe"] for event in probes):
+        heard = [event for event in probes if event["probe"] == name]
+        lines = [("probe", _series(heard, "score"), True), ("baseline", _series(heard, "baseline"), False)]
+        if len(heard) > 1:
+            title = f"{name} · {heard[0]['metric'].replace('_', ' ')}"
+            found.append(replace(_panel("probe", lines), title=title))
+    return found
 
 
 def reliability(bins: Sequence[Mapping[str, Any]], size: int = 300) -> list[dict[str, float]]:
@@ -127,7 +145,7 @@ def nice(low: float, high: float, count: int) -> list[tuple[float, str]]:
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * 0.999)
     first = math.ceil(low / step - 1e-9)
     values = [index * step for index in range(first, math.floor(high / step + 1e-9) + 1)]
-    return [(value, f"{value:.4g}") for value in values]
+    return [(value, f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}") for value in values]
 
 
 def _series(events: Sequence[Mapping[str, Any]], key: str) -> Points:

@@ -19,11 +19,12 @@ from jishi.core import bundle, registry, spec
 from jishi.core.contracts import Adaptation, Base, Evaluator, Launcher, Prediction, Rival, Row, Task, option
 from jishi.core.errors import BundleError, DataError, TrainingError
 from jishi.core.kept import keep
+from jishi.data import columns
 from jishi.data.dataset import Dataset
 from jishi.data.infer import infer
 from jishi.data.prepare import prepare
 from jishi.data.spec import DataSpec
-from jishi.lifecycle import card, processes, report
+from jishi.lifecycle import card, processes, progress, report
 from jishi.models import heads, load
 from jishi.models.inference import outputs
 from jishi.models.spec import ModelSpec
@@ -166,6 +167,7 @@ def start(wanted: FinetuneSpec, folder: Path, rows: Path | None = None, store: S
     torch.manual_seed(wanted.seed)
     base = load.base(wanted.model)
     task = wanted.task or infer(wanted.data)
+    columns.check_reader(task, base)
     processor = None if load.learns_processor(wanted.model) else load.processor(wanted.model)
     data = prepare(wanted.data, task, rows or folder / "data", processor=processor, base=base)
     processor = processor or load.processor(wanted.model, data.train)
@@ -185,19 +187,21 @@ def start(wanted: FinetuneSpec, folder: Path, rows: Path | None = None, store: S
     return Begun(task, data, base, processor, held_out, part, untuned, loop)
 
 
-def train(loop: Loop, run: Run, listen: Listener, *, resume: bool) -> dict[str, Any] | None:
-    """Run the loop to its end; None where it was interrupted."""
+def train(
+    loop: Loop, run: Run, listen: Listener, *, resume: bool, add: Callable[[Iterator[Event]], Iterator[Event]] = iter
+) -> dict[str, Any] | None:
+    """Run the loop to its end; None where it was interrupted. `add` hands its events on, with others between them."""
     facts: dict[str, Any] = {}
-    for event in loop.events(resume=resume):
-        run.log(event.kind, event.step, event.values)
-        listen(event)
-        if event.kind == "start":
-            facts = {
-                name: event.values[name]
-                for name in ("parameters", "trainable_parameters", "precision", "threads", "device")
-            }
-        if event.kind == "interrupted":
-            return None
+    with progress.Page(run, getattr(loop.objective, "metric", "")) as page:
+        for event in add(loop.events(resume=resume)):
+            run.log(event.kind, event.step, event.values)
+            page.hear(event)
+            listen(event)
+            if event.kind == "start":
+                names = ("parameters", "inner_parameters", "trainable_parameters", "flops_per_token")
+                facts = {name: event.values[name] for name in (*names, "precision", "threads", "device")}
+            if event.kind == "interrupted":
+                return None
     return {
         **facts, "steps": loop.at.step, "best_step": loop.at.best_step,
         "training_seconds": loop.at.seconds, "training_memory": resident_bytes(),

@@ -10,7 +10,6 @@ from jishi.data.infer import infer
 from jishi.data.prepare import prepare as prepare_rows
 from jishi.data.spec import DataSpec
 from jishi.lifecycle.corpus import Corpus, CorpusSpec, clean
-from jishi.models import load
 from jishi.models.spec import ModelSpec
 
 
@@ -43,6 +42,8 @@ def prepare(wanted: PrepareSpec) -> Dataset | Corpus:
         return clean(wanted.corpus, Path(wanted.out))
     if wanted.corpus or not wanted.data:
         raise UsageError("data.rows-or-corpus")
+    from jishi.models import load  # takes seconds, and a corpus needs no model
+
     task = wanted.task or infer(wanted.data)
     counted = wanted.model is not None and not load.learns_processor(wanted.model)
     return prepare_rows(

@@ -29,7 +29,7 @@ def html(run: Mapping[str, Any], language: str | None = None) -> str:
     evaluation = run.get("evaluation") or {}
     details = evaluation.get("details") or {}
     return (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             run=run,
@@ -46,7 +46,8 @@ def html(run: Mapping[str, Any], language: str | None = None) -> str:
 
 
 @cache
-def _environment() -> Any:
+def environment() -> Any:
+    """The templates of this folder, with what they may say and draw."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(

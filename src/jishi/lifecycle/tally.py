@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from jishi.core.contracts import Treated
+from jishi.core.errors import DataError
 
 SAMPLES = 3  # for each reason
 SHOWN = 200  # characters of a sample
@@ -48,6 +49,17 @@ class Tally:
         self.dropped += 1
         self.reasons[code] += 1
         self._show(code, {"where": where, "reason": reason})
+
+    def nothing(self, path: str) -> DataError:
+        """Why no text was read from there: the first row that was refused says it best."""
+        if not self.reasons:
+            return DataError("data.no-rows", path=path)
+        first = next(iter(self.samples.values()))[0]
+        return DataError("data.no-row-a-text", path=path, given=self.seen, reasons=self.commonest(), **first)
+
+    def commonest(self) -> str:
+        """The reasons met most often, with how often."""
+        return ", ".join(f"{reason} {count:,}" for reason, count in self.reasons.most_common(3)) or "–"
 
     def merge(self, other: Self) -> None:
         """Add what came after."""

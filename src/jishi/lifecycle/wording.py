@@ -41,11 +41,23 @@ def size(value: float) -> str:
     return f"{value:.2f} GiB"
 
 
+def large(value: float) -> str:
+    """A number that may be huge, three digits and the letter of its power."""
+    for letter in ("", "k", "M", "G", "T", "P"):
+        if value < 1000:
+            return f"{value:.3g} {letter}".rstrip()
+        value /= 1000
+    return f"{value:.3g} E"
+
+
 def duration(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
 
 
 def p_value(value: float) -> str:

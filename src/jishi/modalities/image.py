@@ -17,6 +17,7 @@ from jishi.core.errors import RowError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 PREVIEW_SIDE = 160
+LUMA = (0.299, 0.587, 0.114)  # how bright red, green and blue look
 _UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 
 
@@ -34,6 +35,17 @@ class Image(Modality):
     rotation: float = option(10.0, "Largest random turn, in degrees.", "随机旋转的最大角度（度）。")
     shift: float = option(0.1, "Largest random shift, as a share of the side.", "随机平移的最大幅度（占边长的比例）。")
     light: float = option(0.2, "Largest random change of brightness and contrast.", "亮度与对比度随机变化的最大幅度。")
+    crop: float = option(
+        1.0,
+        "Least share of the area that a random crop keeps, enlarged again; 1: no crop.",
+        "随机裁剪（再放大回原尺寸）至少保留的面积比例；1 表示不裁剪。",
+    )
+    colour: float = option(
+        0.0,
+        "Largest random change of colours: of their strength, and of the hue, where 1 is a quarter turn.",
+        "颜色随机变化的最大幅度：饱和度，以及色相（1 为四分之一圈）。",
+    )
+    grey: float = option(0.0, "Share of the pictures shown in grey.", "以灰度呈现的图片比例。")
 
     def read(self, value: Any) -> Pillow.Image:
         """The picture of a path, of a file's bytes, or of a PIL image: turned as EXIF says, the first frame, on white."""
@@ -84,10 +96,15 @@ class Image(Modality):
         return picture.convert("RGB")
 
     def augment(self, raw: Pillow.Image, rng: numpy.random.Generator) -> Pillow.Image:
-        """Turned, shifted, lighter or darker, a little of each; what enters at the edges has the mean colour."""
+        """Turned, shifted, lighter or darker, a little of each; what enters at the edges has the mean colour.
+
+        Cropped, in other colours or in grey only where asked for (the variations of SimCLR, arXiv:2002.05709).
+        """
         angle, across, down, brightness, contrast = rng.uniform(-1, 1, 5)
         if self.flip and rng.random() < 0.5:
             raw = ImageOps.mirror(raw)
+        if self.crop < 1:
+            raw = _cropped(raw, rng.uniform(self.crop, 1), rng)
         mean = numpy.asarray(ImageStat.Stat(raw).mean)
         moved = raw.rotate(
             angle * self.rotation,
@@ -97,7 +114,11 @@ class Image(Modality):
         )
         table = (numpy.arange(256)[None] - mean[:, None]) * (1 + contrast * self.light)  # (3, 256)
         table += mean[:, None] * (1 + brightness * self.light)
-        return moved.point(table.round().clip(0, 255).astype(int).ravel().tolist())
+        lit = moved.point(table.round().clip(0, 255).astype(int).ravel().tolist())
+        if not (self.colour or self.grey):
+            return lit
+        strength, hue = rng.uniform(-1, 1, 2) * self.colour
+        return _coloured(lit, 0.0 if rng.random() < self.grey else 1 + strength, hue * numpy.pi / 2)
 
     def corrupt(self, raw: Pillow.Image, severity: float, rng: numpy.random.Generator) -> Pillow.Image:
         """Out of focus (a radius of up to a twentieth of the side) and noisy (a deviation of up to a quarter of the range)."""
@@ -123,6 +144,24 @@ class Image(Modality):
         stream = io.BytesIO()
         small.save(stream, "JPEG", quality=80)
         return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
+
+
+def _cropped(picture: Pillow.Image, area: float, rng: numpy.random.Generator) -> Pillow.Image:
+    """A part of this share of the area, up to a third wider or higher than the picture, in the picture's size."""
+    side = area**0.5
+    wider = numpy.exp(rng.uniform(-1, 1) * numpy.log(4 / 3) / 2).clip(side, 1 / side)
+    width, height = picture.width * side * wider, picture.height * side / wider
+    left, top = rng.random() * (picture.width - width), rng.random() * (picture.height - height)
+    box = (left, top, min(left + width, picture.width), min(top + height, picture.height))
+    return picture.resize(picture.size, Pillow.Resampling.BILINEAR, box=box)
+
+
+def _coloured(picture: Pillow.Image, strength: float, angle: float) -> Pillow.Image:
+    """Colours turned around the grey axis, then moved away from grey, or towards it where `strength` is below 1."""
+    across = numpy.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / 3**0.5
+    turn = numpy.cos(angle) * numpy.eye(3) + (1 - numpy.cos(angle)) / 3 + numpy.sin(angle) * across
+    matrix = (strength * numpy.eye(3) + (1 - strength) * numpy.array(LUMA)) @ turn
+    return picture.convert("RGB", tuple(numpy.pad(matrix, ((0, 0), (0, 1))).ravel().tolist()))
 
 
 def _deep(picture: Pillow.Image) -> Pillow.Image:

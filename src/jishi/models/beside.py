@@ -1,6 +1,7 @@
 """Several heads on one backbone, which is asked once for all of them.
 
-The further heads are kept in `beside`, a child of the model: they train and are checkpointed with it, and `alone` takes them off.
+The further heads are kept in `beside`, a child of the model: they train and are checkpointed with it, and no base keeps them
+(`heads.shed`).
 """
 
 import copy
@@ -31,13 +32,6 @@ def add(model: Any, architecture: str, config: PooledConfig) -> None:
 def view(model: Any, place: int) -> Any:
     """The model as its head number `place` makes it: 0 is its own, the others stand beside."""
     return getattr(whole(model), BESIDE)[place - 1] if place else model
-
-
-def alone(model: Any) -> Any:
-    """The model without the heads beside its own."""
-    if hasattr(model, BESIDE):
-        delattr(model, BESIDE)
-    return model
 
 
 @contextmanager

@@ -13,6 +13,8 @@ from jishi.core.errors import ModelError
 from jishi.models import folder
 from jishi.models.heads import head_modules
 
+HIDDEN = (".mask_token",)  # what stands in the place of a hidden patch: pretraining alone reads it
+
 Kind = TypeVar("Kind", bound=PreTrainedModel)
 
 
@@ -51,9 +53,12 @@ def weights(kind: type[Kind], path: Path, config: PreTrainedConfig, *, exact: bo
             **options,
         )
     head = () if exact else tuple(f"{name}." for name in head_modules(built))
+    aside = () if exact else HIDDEN
     absent = {*report["missing_keys"], *(entry[0] for entry in report["mismatched_keys"])}
-    _refuse("models.weights-missing", path, {key for key in absent if not key.startswith(head)})
-    unused = set(report["unexpected_keys"])
+    _refuse(
+        "models.weights-missing", path, {key for key in absent if not (key.startswith(head) or key.endswith(aside))}
+    )
+    unused = {key for key in report["unexpected_keys"] if not key.endswith(aside)}
     _refuse("models.weights-unused", path, unused if exact else {key for key in unused if _in_backbone(key, built)})
     return built
 

@@ -49,6 +49,7 @@ class Pooled(PreTrainedModel):
     _supports_sdpa = True
     _supports_attention_backend = True
     pools: ClassVar[bool] = True  # whether answers hang on the pooling
+    alone: ClassVar[bool] = False  # whether transformers' own classes of this name do something else
 
     def __init__(self, config: PooledConfig, backbone: PreTrainedModel | None = None) -> None:
         super().__init__(config)
@@ -135,13 +136,26 @@ class PooledForImageClassification(Pooled):
     """Logits (B, K) from one vector an image; feature maps (B, C, H, W) are read as H·W positions."""
 
     main_input_name = "pixel_values"
-    pools = False  # always the mean over positions: what "cls" means for text, no picture has
 
     def forward(self, pixel_values: torch.Tensor, **inputs: Any) -> ImageClassifierOutput:
         states = _states(self.backbone, pixel_values=pixel_values, **inputs)
-        if states.dim() == 4:
-            states = states.flatten(2).transpose(1, 2)
-        return ImageClassifierOutput(logits=self.classifier(self.dropout(states.mean(1))))
+        return ImageClassifierOutput(logits=self.classifier(self.dropout(pool_positions(states, self.config.pooling))))
+
+
+class PooledForPreTraining(Pooled):
+    """Vectors (B, K), by two layers, in which views of an image are held against each other; no base keeps them (`shed`)."""
+
+    main_input_name = "pixel_values"
+    alone = True
+
+    def __init__(self, config: PooledConfig, backbone: PreTrainedModel | None = None) -> None:
+        super().__init__(config, backbone)
+        self.hidden = nn.Linear(self.classifier.in_features, self.classifier.in_features)
+
+    def forward(self, pixel_values: torch.Tensor, **inputs: Any) -> ImageClassifierOutput:
+        states = _states(self.backbone, pixel_values=pixel_values, **inputs)
+        hidden = self.hidden(pool_positions(states, self.config.pooling))
+        return ImageClassifierOutput(logits=self.classifier(nn.functional.relu(hidden)))
 
 
 def pool(states: torch.Tensor, mask: torch.Tensor | None, pooling: str) -> torch.Tensor:
@@ -154,6 +168,13 @@ def pool(states: torch.Tensor, mask: torch.Tensor | None, pooling: str) -> torch
     if pooling == "max":
         return states.masked_fill(~kept, torch.finfo(states.dtype).min).amax(1)
     return (states * kept).sum(1) / kept.sum(1).clamp(min=1)
+
+
+def pool_positions(states: torch.Tensor, pooling: str) -> torch.Tensor:
+    """States (B, T, D), or feature maps (B, D, H, W), of pictures as (B, D): no position but a text's first means the whole,
+    so "cls" is their mean."""
+    positions = states.flatten(2).transpose(1, 2) if states.dim() == 4 else states
+    return pool(positions, None, "max" if pooling == "max" else "mean")
 
 
 def width(config: PreTrainedConfig) -> int:
@@ -195,6 +216,16 @@ def fresh(model: Any) -> list[str]:
     return [name for name in own if name != BESIDE] + further
 
 
+def shed(model: Any) -> Any:
+    """What of a pretrained model others start from: it with its own head, or its backbone where that serves pretraining alone."""
+    if hasattr(model, BESIDE):
+        delattr(model, BESIDE)
+    if not isinstance(model, PooledForPreTraining):
+        return model
+    model.backbone.config.jishi = model.config.jishi
+    return model.backbone
+
+
 def layers(model: nn.Module) -> list[nn.Module]:
     """The backbone's blocks from bottom to top; empty where it has none."""
     found = stack(model)
@@ -223,6 +254,7 @@ HEADS: dict[str, type[Pooled]] = {
         PooledForTokenClassification,
         PooledForQuestionAnswering,
         PooledForImageClassification,
+        PooledForPreTraining,
     )
 }
 

@@ -1,6 +1,6 @@
 """From a spec to what training and serving need: what the base is, its processor, and the model with the head asked for."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from transformers import AutoModel, PreTrainedConfig, PreTrainedModel, PreTraine
 
 from jishi.core.contracts import Base, Head, Row
 from jishi.core.errors import ModelError
-from jishi.models import beside, checkpoint, depth, folder, heads, prune, tokenizer
+from jishi.models import beside, checkpoint, depth, folder, grow, heads, prune, special, tokenizer
 from jishi.models.heads import HEADS, PooledConfig
 from jishi.models.origin import locate
 from jishi.models.scratch import _design as scratch
@@ -51,22 +51,23 @@ def learns_processor(spec: ModelSpec) -> bool:
     origin = locate(spec)
     if isinstance(origin, scratch.Design):
         return origin.learns and not spec.tokenizer
-    return spec.vocabulary in ("scripts", "corpus") and folder.has_tokenizer(origin)
+    return not spec.tokenizer and spec.vocabulary in ("scripts", "corpus") and folder.has_tokenizer(origin)
 
 
-def processor(spec: ModelSpec, rows: Iterable[Row] | None = None) -> Any:
+def processor(spec: ModelSpec, rows: Iterable[Row] | None = None, extra: Sequence[str] = ()) -> Any:
     """The tokenizer or image processor.
 
     `rows` are the training rows (canonical): a text design trained from scratch learns its vocabulary from them, and
-    `vocabulary` cuts one down to them. Raises ModelError.
+    `vocabulary` cuts one down to them. `extra` are an objective's special tokens, which a design has room for and a base
+    brings or lacks. Raises ModelError.
     """
     origin = locate(spec)
     if spec.tokens and not (isinstance(origin, scratch.Design) and origin.learns):
         raise ModelError("models.no-pattern", name=spec.name)
     if spec.tokenizer:
-        return _given(spec, origin)
+        return special.give(_given(spec, origin), extra)
     if isinstance(origin, scratch.Design):
-        return origin.processor(spec.name, rows, spec.tokens)
+        return special.give(origin.processor(spec.name, rows, spec.tokens), extra)
     found = checkpoint.processor(origin)
     if rows is not None and learns_processor(spec):
         whole = spec.vocabulary == "scripts"
@@ -94,6 +95,8 @@ def model(spec: ModelSpec, head: Head, base: Base, processor: Any = None) -> Pre
             depth.cut(built, spec.layers, spec.name)
         if processor is not None and learns_processor(spec):
             prune.embeddings(built, checkpoint.processor(origin), processor)
+        if processor is not None and spec.tokenizer:
+            grow.embeddings(built, checkpoint.processor(origin), processor)
         if isinstance(processor, PreTrainedTokenizerBase):
             built.config.pad_token_id = processor.pad_token_id
     for further in head.beside:
@@ -115,14 +118,16 @@ def reload(path: Path, architecture: str) -> tuple[PreTrainedModel, Any]:
 
 
 def _given(spec: ModelSpec, origin: Any) -> Any:
-    """The tokenizer a spec names, for a design that reads text. Raises ModelError for any other model, or where it is none."""
-    if not (isinstance(origin, scratch.Design) and origin.learns):
+    """The tokenizer a spec names, for a design that reads text, or a base whose own it continues. Raises ModelError otherwise."""
+    path, based = Path(str(spec.tokenizer)), isinstance(origin, Path)
+    if not (folder.has_tokenizer(origin) if based else origin.learns):
         raise ModelError("models.own-tokenizer", name=spec.name)
-    path = Path(str(spec.tokenizer))
     if not folder.has_tokenizer(path):
         raise ModelError("models.no-tokenizer", path=path)
     found = checkpoint.processor(path)
-    if not hasattr(
+    if based and (spec.vocabulary != ModelSpec.vocabulary or not grow.continues(checkpoint.processor(origin), found)):
+        raise ModelError("models.other-tokenizer", path=path, name=spec.name)
+    if not based and not hasattr(
         origin.config(spec.size, found), "type_vocab_size"
     ):  # it reads one text, or tells two apart by marks
         found.model_input_names = [name for name in found.model_input_names if name != "token_type_ids"]
@@ -170,8 +175,8 @@ def _class(config: PreTrainedConfig, head: Head, base: Base) -> tuple[type[PreTr
     """The class to build and whether it is the configuration's own: transformers' where it has one that pools as the base."""
     mapping = _auto(head.architecture, base.name)._model_mapping
     own = HEADS.get(head.architecture)
-    pools_otherwise = base.pooling != "cls" and own is not None and own.pools
-    lacks = pools_otherwise or head.config.get("transitions")
+    differs = own is not None and (own.alone or (own.pools and base.pooling != "cls"))
+    lacks = differs or head.config.get("transitions")
     bare_pair = config.is_encoder_decoder and not head.architecture  # it would want to be told what to write
     if type(config) in mapping and (isinstance(config, PooledConfig) or not lacks) and not bare_pair:
         return mapping[type(config)], True

@@ -9,7 +9,7 @@ is kept, and new text in them is read as before.
 import json
 import unicodedata
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from functools import cache
 from itertools import islice
 from typing import Any
@@ -39,8 +39,6 @@ def tokenizer(
 
     Raises ModelError for kinds whose pieces hang on one another (BPE).
     """
-    from tokenizers import Tokenizer
-
     described = json.loads(full.backend_tokenizer.to_str())
     kept = _kept(full, described["model"], texts, prefix, scripts, seen)
     place = {old: new for new, old in enumerate(kept)}
@@ -53,12 +51,21 @@ def tokenizer(
     for token in described["added_tokens"]:
         token["id"] = place[token["id"]]
     _renumber(described["post_processor"], place)
+    return rebuilt(full, described)
+
+
+def rebuilt(full: Any, described: Mapping[str, Any]) -> PreTrainedTokenizerFast:
+    """A tokenizer of another description, with all else as `full` has it."""
+    from tokenizers import Tokenizer
+
     return PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer.from_str(json.dumps(described)),
         model_max_length=full.model_max_length,
         model_input_names=full.model_input_names,
         padding_side=full.padding_side,
         truncation_side=full.truncation_side,
+        split_special_tokens=full.split_special_tokens,
+        chat_template=full.chat_template,
         **full.special_tokens_map,
     )
 

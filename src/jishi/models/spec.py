@@ -18,7 +18,7 @@ class ModelSpec:
         "内置模型、文件夹、Hub 编号（owner/name），或从零训练的结构。",
         aliases=("model_name_or_path",),
     )
-    size: Literal["nano", "tiny", "mini", "small"] = option(
+    size: Literal["nano", "tiny", "mini", "small", "base"] = option(
         "tiny", "Size of a design trained from scratch.", "从零训练时的模型规模。"
     )
     dropout: float | None = option(
@@ -52,8 +52,10 @@ class ModelSpec:
     )
     tokenizer: str | None = option(
         None,
-        "The folder of a tokenizer that `jishi tokenizer` made, for a design trained from scratch; empty: learnt from the rows.",
-        "`jishi tokenizer` 生成的分词器目录，供从零训练的结构使用；留空则从数据中学习。",
+        "The folder of a tokenizer that `jishi tokenizer` made: for a design trained from scratch (empty: learnt from the "
+        "rows), or, made with `from`, for the base it goes on from, whose embeddings grow.",
+        "`jishi tokenizer` 生成的分词器目录：供从零训练的结构使用（留空则从数据中学习）；"
+        "或以 `from` 扩充而成，供原基座使用，其词嵌入随之扩大。",
     )
     pooling: Literal["cls", "mean", "max"] | None = option(
         None, "How a sentence vector is made; empty takes what the base says.", "句向量的汇聚方式；留空则按基座的说明。"

@@ -82,6 +82,13 @@ def limit(processor: Any, max_length: int | None) -> int:
     return min(max_length, known) if max_length else known
 
 
+def inner(processor: Any, ids: numpy.ndarray) -> tuple[int, int]:
+    """(start, end) of the text in a row of tokens, between the special ones around it; an unknown token is of the text."""
+    marks = (getattr(processor, f"{name}_token_id") for name in ("bos", "eos", "cls", "sep", "pad"))
+    text = numpy.flatnonzero(~numpy.isin(ids, [mark for mark in marks if mark is not None]))
+    return (int(text[0]), int(text[-1]) + 1) if len(text) else (0, 0)
+
+
 def pad(features: Sequence[Features], processor: Any) -> Batch:
     """ "input_ids", "attention_mask" and "token_type_ids" where present, (B, T) int64 with T the longest row."""
     batch = {"input_ids": stack([row["input_ids"] for row in features], processor.pad_token_id or 0)}

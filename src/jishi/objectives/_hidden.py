@@ -29,12 +29,12 @@ def words(processor: Any, text: str, pair: str | None, max_length: int | None) -
 
 
 def _tokens(places: numpy.ndarray, _: Features, share: float, rng: numpy.random.Generator) -> numpy.ndarray:
-    return rng.permutation(places)[: _count(places, share, rng)]
+    return rng.permutation(places)[: exact(len(places), share, rng)]
 
 
 def _words(places: numpy.ndarray, features: Features, share: float, rng: numpy.random.Generator) -> numpy.ndarray:
     """Words in a random order, each that the count still has room for."""
-    left, chosen = _count(places, share, rng), []
+    left, chosen = exact(len(places), share, rng), []
     groups = numpy.split(places, numpy.flatnonzero(numpy.diff(features["words"][places])) + 1)
     for place in rng.permutation(len(groups)).tolist():
         if len(groups[place]) <= left:
@@ -46,7 +46,7 @@ def _words(places: numpy.ndarray, features: Features, share: float, rng: numpy.r
 
 
 def _spans(places: numpy.ndarray, _: Features, share: float, rng: numpy.random.Generator) -> numpy.ndarray:
-    count = _count(places, share, rng)
+    count = exact(len(places), share, rng)
     hidden = numpy.zeros(len(places), dtype=bool)
     while (left := count - int(hidden.sum())) > 0:
         length = min(int(rng.geometric(SHORTER)), LONGEST, left)
@@ -55,9 +55,9 @@ def _spans(places: numpy.ndarray, _: Features, share: float, rng: numpy.random.G
     return places[hidden]
 
 
-def _count(places: numpy.ndarray, share: float, rng: numpy.random.Generator) -> int:
-    """The share of the tokens, exact up to the rounding, which is by chance."""
-    return int(share * len(places) + rng.random())
+def exact(count: int, share: float, rng: numpy.random.Generator) -> int:
+    """The share of so many tokens, exact up to the rounding, which is by chance."""
+    return int(share * count + rng.random())
 
 
 Choice = Callable[[numpy.ndarray, Features, float, numpy.random.Generator], numpy.ndarray]

@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from torch.nn import functional
-
 from jishi.core import registry
 from jishi.core.contracts import Base, Batch, Features, Head, Loss, Modality, Objective, Row, option
 from jishi.models import tokens
-from jishi.models.cross_entropy import cross_entropy
+from jishi.models.decoding import Decoding
+from jishi.models.ends import Ends
+from jishi.models.generate import generate
+from jishi.models.inference import to
+from jishi.objectives import _next_tokens
 
 
 @dataclass(frozen=True)
@@ -30,27 +32,38 @@ class CausalLM(Objective):
         return {"text": registry.get(Modality, self.columns["text"])().read(raw.get("text"))}
 
     def initialize(self, rows: Sequence[Row], base: Base) -> Self:  # noqa: ARG002
-        return replace(self, max_length=min(self.max_length or base.max_length, base.max_length))
+        return replace(self, max_length=base.limit(self.max_length))
 
     def head(self) -> Head:
-        return Head("ForCausalLM", {"is_decoder": True})  # without it BERT and its kin look ahead
+        return _next_tokens.HEAD
 
     def encode(self, row: Row, processor: Any) -> Features:
-        """The tokens of the row, and the end token where the text ends: a row that was cut has no room for one."""
-        features = tokens.encode(processor, row["text"], max_length=self.max_length)
-        ids, end = features["input_ids"].tolist(), processor.eos_token_id
-        if end is not None and ids[-1:] != [end]:
-            ids = [*ids, end][: tokens.limit(processor, self.max_length)]
-        return {**tokens.describe(processor, ids), "truncated": features["truncated"]}
+        features = _next_tokens.encode(processor, row["text"], self.max_length)
+        if processor.is_fast:  # others can't tell where in the text a token stands
+            ids = features["input_ids"].tolist()
+            features["characters"] = _foreseen(processor, row["text"], ids, cut=features["truncated"])
+        return features
 
     def collate(self, features: Sequence[Features], processor: Any) -> Batch:
         return tokens.pad(features, processor)
 
     def loss(self, model: Any, batch: Batch) -> Loss:
-        """Cross-entropy, the mean over the real tokens that have one before them in their row."""
-        follows = batch["attention_mask"][:, 1:].bool()  # (B, T-1)
-        places = functional.pad(follows, (0, 1))  # (B, T), the tokens that are followed by one
-        inputs = {**batch, "use_cache": False}  # keys and values are for generation
-        total, outputs = cross_entropy(model, inputs, places, batch["input_ids"][:, 1:][follows])
-        count = int(follows.sum())
-        return Loss(total / max(count, 1), outputs, count=count)
+        return _next_tokens.loss(model, batch)
+
+    def sample(self, model: Any, text: str, processor: Any, decoding: Decoding) -> str:
+        """How the model goes on with the text, which alone is no answer: what is written after it."""
+        ids = tokens.encode(processor, text, max_length=self.max_length)["input_ids"].tolist()
+        begun = ids[:-1] if ids[-1:] == [processor.eos_token_id] else ids
+        batch = to(tokens.pad([tokens.describe(processor, begun or ids)], processor), model.device)
+        ends = Ends.of(processor, decoding.stop)
+        return ends.text([int(token) for token in generate(model, batch, decoding, ends)[0][:, 0]])
+
+
+def _foreseen(processor: Any, text: str, ids: Sequence[int], *, cut: bool) -> int:
+    """Characters of the text that are foreseen: none that was cut off, and no first token that has nothing before it."""
+    begins = ids and ids[0] in (processor.bos_token_id, processor.cls_token_id)
+    if begins and not cut:
+        return len(text)
+    found = processor(text, truncation=True, max_length=len(ids), return_offsets_mapping=True, verbose=False)
+    ends = [end for _, end in found["offset_mapping"]]
+    return max(ends) - ends[0] if ends else 0  # a mark's end is 0

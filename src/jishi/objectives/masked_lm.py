@@ -8,15 +8,18 @@ import numpy
 
 from jishi.core import registry
 from jishi.core.contracts import Base, Batch, Features, Head, Loss, Modality, Objective, Row, option
-from jishi.core.errors import ModelError
+from jishi.core.errors import ModelError, UsageError
 from jishi.models import tokens
-from jishi.models.cross_entropy import cross_entropy
+from jishi.models.cross_entropy import cross_entropy, logits_at
+from jishi.models.inference import to
 from jishi.objectives import _hidden
 
 MASKED, RANDOM = (
     0.8,
     0.1,
 )  # of the tokens to guess: shown as the mask token, as a random one; the rest stand as they are
+
+BLANK = "[MASK]"  # how a reader writes one, whatever the tokenizer's mark is
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class MaskedLM(Objective):
         return {"text": read(raw.get("text")), **({"text_pair": read(raw["text_pair"])} if pair else {})}
 
     def initialize(self, rows: Sequence[Row], base: Base) -> Self:  # noqa: ARG002
-        return replace(self, max_length=min(self.max_length or base.max_length, base.max_length))
+        return replace(self, max_length=base.limit(self.max_length))
 
     def head(self) -> Head:
         return Head("ForMaskedLM")
@@ -90,6 +93,20 @@ class MaskedLM(Objective):
         total, outputs = cross_entropy(model, inputs, hidden, batch["labels"][hidden])
         count = int(hidden.sum())
         return Loss(total / max(count, 1), outputs, count=count)
+
+    def sample(self, model: Any, text: str, processor: Any, decoding: Any) -> str:  # noqa: ARG002
+        """The text with the likeliest token in the place of each BLANK. Raises UsageError where it has none."""
+        shown = text.replace(BLANK, processor.mask_token)
+        ids = processor(
+            shown, truncation=True, max_length=tokens.limit(processor, self.max_length), split_special_tokens=False
+        )["input_ids"]
+        batch = to(tokens.pad([tokens.describe(processor, ids)], processor), model.device)
+        places = batch["input_ids"] == processor.mask_token_id  # (1, T)
+        if not places.any():
+            raise UsageError("objectives.no-blank", given=text, allowed=BLANK)
+        for token in logits_at(model, batch, places).argmax(-1).tolist():
+            text = text.replace(BLANK, processor.decode([token]).strip(), 1)
+        return text
 
 
 def _ordinary(count: int, special: numpy.ndarray, rng: numpy.random.Generator) -> int:

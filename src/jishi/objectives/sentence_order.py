@@ -33,7 +33,7 @@ class SentenceOrder(Objective):
         return _pairs.parse(raw, self.columns)
 
     def initialize(self, rows: Sequence[Row], base: Base) -> Self:  # noqa: ARG002
-        return replace(self, max_length=min(self.max_length or base.max_length, base.max_length))
+        return replace(self, max_length=base.limit(self.max_length))
 
     def head(self) -> Head:
         return _pairs.HEAD

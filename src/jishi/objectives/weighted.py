@@ -49,6 +49,10 @@ class Weighted(Objective):
         return (tuple(dict.fromkeys(name for part in self.parts for name in part.objective.targets[0])),)
 
     @property
+    def marks(self) -> tuple[str, ...]:  # type: ignore[override]
+        return tuple(dict.fromkeys(mark for part in self.parts for mark in part.objective.marks))
+
+    @property
     def mixes(self) -> bool:  # type: ignore[override]
         return any(part.objective.mixes for part in self.parts)
 
@@ -83,6 +87,7 @@ class Weighted(Objective):
             if not numpy.array_equal(features.get("input_ids", found["input_ids"]), found["input_ids"]):
                 raise UsageError("objectives.other-inputs", given=registry.name_of(part.objective))
             features |= _kept(found, place)
+        features.pop("characters", None)  # of one part: the loss is of all
         return features
 
     def vary(self, features: Features, processor: Any, rng: numpy.random.Generator, *, training: bool) -> Features:
@@ -114,6 +119,9 @@ class Weighted(Objective):
             told |= {registry.name_of(part.objective): float(loss.value.detach()), **loss.parts}
         value = sum(part.weight * loss.value for part, loss in zip(self.parts, losses, strict=True))
         return Loss(value, losses[0].outputs, told, losses[0].count)
+
+    def sample(self, model: Any, text: str, processor: Any, decoding: Any) -> str | None:
+        return self.parts[0].objective.sample(model, text, processor, decoding)
 
     def _order(self) -> list[int]:
         """The places of the parts, that which exchanges texts first."""

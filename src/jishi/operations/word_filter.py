@@ -1,6 +1,7 @@
 """Without words that are not wanted, from a list of one's own."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,13 @@ class WordFilter(Operation):
     most: int = option(
         0, "Words of the list that a text may have before it is dropped.", "文本被丢弃前最多可含的词数。"
     )
+
+    def files(self) -> Sequence[Path]:
+        return [Path(self.file)] if Path(self.file).is_file() else []  # `ready` says what is wrong
+
+    def ready(self) -> None:
+        _pattern.cache_clear()
+        _pattern(self.file)
 
     def treat(self, text: str, known: Any = None) -> Treated | None:  # noqa: ARG002
         found = _pattern(self.file).findall(text)

@@ -5,11 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy
-import torch
-from PIL import Image
 
 from jishi.core import registry
 from jishi.core.contracts import Base, Batch, Features, Head, Loss, Modality, Prediction, Rival, Row, Task, option
+from jishi.models import pixels
 from jishi.tasks import _hog, _rivals, _single
 from jishi.tasks._outputs import matrix
 
@@ -61,11 +60,7 @@ class ImageClassification(Task):
 
     def encode(self, row: Row, processor: Any) -> Features:
         """ "pixels" (C, H, W) uint8 in the model's size: brought to the model's range only in `collate`."""
-        picture = self._modality.read(row["image"])
-        sized = processor(images=[picture], do_rescale=False, do_normalize=False, return_tensors="np")["pixel_values"][
-            0
-        ]
-        features: Features = {"pixels": numpy.asarray(sized).round().clip(0, 255).astype(numpy.uint8), "length": 1}
+        features = pixels.encode(processor, self._modality.read(row["image"]))
         if row.get("label") is not None and self.labels:
             features["labels"] = _single.target(self, row["label"])
         return features
@@ -73,13 +68,10 @@ class ImageClassification(Task):
     def vary(self, features: Features, processor: Any, rng: numpy.random.Generator, *, training: bool) -> Features:  # noqa: ARG002
         if not (training and self.augment):
             return features
-        varied = self._modality.augment(Image.fromarray(features["pixels"].transpose(1, 2, 0)), rng)
-        return {**features, "pixels": numpy.asarray(varied).transpose(2, 0, 1)}
+        return {**features, "pixels": pixels.vary(features["pixels"], self._modality, rng)}
 
     def collate(self, features: Sequence[Features], processor: Any) -> Batch:
-        scale, offset = _range(processor, channels=len(features[0]["pixels"]))
-        pixels = torch.from_numpy(numpy.stack([row["pixels"] for row in features]))
-        batch = {"pixel_values": pixels.float() * scale + offset}  # (B, C, H, W)
+        batch = {"pixel_values": pixels.batch([row["pixels"] for row in features], processor)}  # (B, C, H, W)
         if all("labels" in row for row in features):
             batch["labels"] = _single.gather([row["labels"] for row in features])
         return batch
@@ -110,16 +102,3 @@ class ImageClassification(Task):
             return _hog.describe(self._modality.read(row["image"]) for row in given)
 
         return _rivals.fitted("gradient histograms", _single, rows, read, "passthrough", read(rows))
-
-
-def _range(processor: Any, channels: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """How the processor brings pixels to the model's range, as scale and offset (C, 1, 1): read off black and white.
-
-    The processor would give the same, picture by picture, at the cost of a small model's step.
-    """
-    probe = numpy.broadcast_to(numpy.array([0, 255], dtype=numpy.uint8), (channels, 1, 2))
-    done = processor(
-        images=[probe], do_resize=False, do_center_crop=False, input_data_format="channels_first", return_tensors="pt"
-    )
-    black, white = done["pixel_values"][0].float().unbind(-1)  # (C, 1)
-    return ((white - black) / 255)[..., None], black[..., None]

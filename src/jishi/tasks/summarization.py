@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from jishi.core.contracts import Base, Batch, Features, Head, Loss, Prediction, Rival, Row, Task, option
 from jishi.metrics import generation
+from jishi.models import seq2seq
 from jishi.models.decoding import Decoding
 from jishi.tasks import _copyists, _seq2seq
 
@@ -65,10 +66,10 @@ class Summarization(Task):
         return _seq2seq.encode(self, row["document"], row.get("summary"), processor)
 
     def collate(self, features: Sequence[Features], processor: Any) -> Batch:
-        return _seq2seq.collate(features, processor)
+        return seq2seq.collate(features, processor)
 
     def loss(self, model: Any, batch: Batch) -> Loss:
-        return _seq2seq.loss(self, model, batch)
+        return seq2seq.loss(model, batch, self.label_smoothing)
 
     def forward(self, model: Any, batch: Batch) -> Any:
         return _seq2seq.forward(self, model, batch)

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from jishi.core.contracts import Base, Batch, Features, Head, Loss, Prediction, Rival, Row, Task, option
 from jishi.metrics import generation
+from jishi.models import seq2seq
 from jishi.models.decoding import Decoding
 from jishi.tasks import _copyists, _seq2seq
 from jishi.tasks._word_table import WordTable
@@ -16,7 +17,7 @@ NAMES = (("source", "target"), ("text", "translation"))
 
 @dataclass(frozen=True)
 class Translation(Task):
-    """Rows: {"source", "target"}. For encoder-decoders: transformer-encoder-decoder from nothing, or a T5 or Marian folder."""
+    """Rows: {"source", "target"}. For encoder-decoders: transformer-encoder-decoder, t5 or bart from nothing, or a folder."""
 
     columns = {"source": "text"}
     targets = (("target",),)
@@ -60,10 +61,10 @@ class Translation(Task):
         return _seq2seq.encode(self, row["source"], row.get("target"), processor)
 
     def collate(self, features: Sequence[Features], processor: Any) -> Batch:
-        return _seq2seq.collate(features, processor)
+        return seq2seq.collate(features, processor)
 
     def loss(self, model: Any, batch: Batch) -> Loss:
-        return _seq2seq.loss(self, model, batch)
+        return seq2seq.loss(model, batch, self.label_smoothing)
 
     def forward(self, model: Any, batch: Batch) -> Any:
         return _seq2seq.forward(self, model, batch)

@@ -15,11 +15,13 @@ from jishi.core import manifest
 from jishi.core.contracts import Objective, Row, Task
 from jishi.core.errors import TrainingError
 from jishi.models.environment import free_cores, precision
+from jishi.models.parameters import parameters
 from jishi.training import checkpoint, compiled, dropout, guards, memory, optimizer, random_state
 from jishi.training.batching import epoch_batches
 from jishi.training.features import Encoded
 from jishi.training.feed import Maker, Piece, feed
 from jishi.training.fit_head import fit_head
+from jishi.training.linear_probe import LinearProbe
 from jishi.training.pace import Pace, peak
 from jishi.training.ranks import Ranks, is_lost, lost
 from jishi.training.shard import Shards
@@ -34,7 +36,10 @@ from jishi.training.validate import validate
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened: "start", "head", "step", "validation", "checkpoint", "interrupted" or "end"."""
+    """What happened: "start", "head", "step", "validation", "probe", "checkpoint", "interrupted" or "end".
+
+    Who hands events on may add others: "caution", "samples".
+    """
 
     kind: str
     step: int
@@ -80,11 +85,12 @@ class Loop:
         folder: Path,
         seed: int,
         store: Store | None = None,
+        probes: Sequence[LinearProbe] = (),
     ) -> None:
         self.stop = False  # asked for by a face; `_stopping` once all processes know
         self.model, self.objective, self.processor, self.spec = model, objective, processor, spec
         self.validation, self.head, self.folder, self.seed = validation, head, folder / CHECKPOINTS, seed
-        self.store = store
+        self.store, self.probes = store, probes
         self.ranks = Ranks.join()
         self.device, self._stopping = self.ranks.device, False
         self.features = Encoded(objective, train, processor)
@@ -95,6 +101,8 @@ class Loop:
         sharded = spec.shard and self.ranks.count > 1
         if sharded and spec.fit_head:
             raise TrainingError("training.shard-fit-head")
+        if sharded and probes:
+            raise TrainingError("training.shard-probes")
         if sharded and objective.joint:
             raise TrainingError("training.shard-joint")
         # For pictures, channels last is the order in memory that convolutions read fastest; other weights have no such order.
@@ -145,11 +153,14 @@ class Loop:
         rooms = (self.survey.room(), self.at.room)  # no more than before a resumption
         self.update.room = min((room for room in rooms if room is not None), default=None)
         self.update.packs = self.survey.packs()
+        self.flops = self.survey.flops() if self.steps else 0.0
         self.at.compiled = self.at.compiled if resumed else self._pays()
         yield Event("start", self.at.step, self._facts(resumed, damaged))
         started = time.monotonic() - self.at.seconds
         if self.spec.fit_head == "before" and not self.at.step:
             yield self._fit_head()
+        if not self.at.step:
+            yield from self._probed()
         self.model.train()
         with self._quick():
             yield from self._epochs(started)
@@ -172,7 +183,8 @@ class Loop:
             return
         if self.records:
             self.update.states = self._record()
-        pace = Pace(self.device, self.survey.flops(), peak(self.device, self.precision))
+            self.flops = self.survey.flops()  # without what is played back
+        pace = Pace(self.device, self.flops, peak(self.device, self.precision))
         while self._goes_on():
             windows = self._windows(self.at.epoch)
             self.at.room = self.update.room
@@ -227,17 +239,20 @@ class Loop:
         return Event("head", self.at.step, found)
 
     def _facts(self, resumed: Path | None, damaged: list[Path]) -> dict[str, Any]:
-        parameters = list(self.model.parameters())
+        counted, learning = parameters(self.model), [one for one in self.model.parameters() if one.requires_grad]
         return {
             "steps": self.steps,
             "rows": len(self.features),
+            "tokens": sum(self.features.lengths),
             "validation_rows": len(self.held_out or ()),
             "precision": self.precision,
             "threads": self.at.threads,
             "compiled": self.at.compiled,
             "device": str(self.device),
-            "parameters": sum(parameter.numel() for parameter in parameters),
-            "trainable_parameters": sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
+            "parameters": counted.whole,
+            "inner_parameters": counted.inner,
+            "trainable_parameters": sum(one.numel() for one in learning),
+            "flops_per_token": round(self.flops),
             "unknown": self.features.unknown,
             "truncated": self.features.truncated,
             "cut": self.features.cut,
@@ -304,8 +319,14 @@ class Loop:
             scores = self.ranks.gather(scores)[0]  # all must decide alike
             better = self._judge(scores)
             yield Event("validation", step, scores)
+        yield from self._probed()
         if final or better or self._stopping or (step % spec.checkpoint_every == 0 if spec.checkpoint_every else due):
             yield Event("checkpoint", step, {"checkpoint": str(self._save())})
+
+    def _probed(self) -> Iterator[Event]:
+        for probe in self.probes:
+            if self.at.step % probe.every == 0 or self.at.step == self.steps:
+                yield Event("probe", self.at.step, probe(self.model))
 
     def _judge(self, scores: Mapping[str, float]) -> bool:
         """Remember the score; True where it is the best so far."""

@@ -2,6 +2,7 @@
 
 spec.yaml       the spec, every default filled in       checkpoints/  resumable states: the best and the last
 metrics.jsonl   every event of training                 data/         the prepared rows
+progress.html   the page to watch meanwhile             probes/       those of linear probes
 run.json        status, figures, versions               bundle/       the trained model
 evaluation.json the full evaluation                     report.html   the page to read
 """
@@ -78,7 +79,7 @@ class Run:
         for folder in (self.folder, self.folder / "checkpoints"):
             publish.sweep(folder)
         if not resume:
-            for name in ("checkpoints", "data"):
+            for name in ("checkpoints", "data", "probes"):
                 shutil.rmtree(self.folder / name, ignore_errors=True)
             (self.folder / METRICS).unlink(missing_ok=True)
         elif (self.folder / SPEC).is_file():
@@ -90,7 +91,8 @@ class Run:
     def log(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
         """Append one event; when training goes on from a checkpoint, the events after it are taken back first."""
         if kind == "start":
-            kept = [event for event in self.events() if event["step"] <= step and event["kind"] != "start"]
+            before = self.events() if step else []  # what comes before the first step is done, and told, again
+            kept = [event for event in before if event["step"] <= step and event["kind"] != "start"]
             publish.write_text(self.folder / METRICS, "".join(json.dumps(event) + "\n" for event in kept))
         with (self.folder / METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")

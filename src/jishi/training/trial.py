@@ -34,16 +34,20 @@ def seconds(loop: Loop) -> float:
         return spent
     windows = loop._windows(0)
     tried = [max(windows, key=lambda window: _heaviest(loop, window)), *windows[:STEPS]]
-    passes = loop.steps / len(windows)
     loop.model.train()
     with loop._quick():
         if loop.records:
             spent += _record(loop, tried)
-        spent += _steps(loop, tried) * tokens * passes
-    validations, checkpoints = _due(loop, math.ceil(passes))
+        spent += _steps(loop, tried) * tokens * passes(loop)
+    validations, checkpoints = _due(loop, math.ceil(passes(loop)))
     if loop.held_out is not None:
         spent += _validation(loop) * validations
-    return spent + _checkpoint(loop) * checkpoints
+    return spent + _checkpoint(loop) * checkpoints + _probes(loop)
+
+
+def passes(loop: Loop) -> float:
+    """How often a run reads its rows."""
+    return loop.steps / len(loop._windows(0))
 
 
 def _heaviest(loop: Loop, window: Window) -> int:
@@ -103,6 +107,16 @@ def _validation(loop: Loop) -> float:
     clock = time.monotonic()
     validate(loop.objective, loop.model, loop.processor, features, rows, seed=loop.seed)
     return (time.monotonic() - clock) * len(held_out) / len(rows)
+
+
+def _probes(loop: Loop) -> float:
+    """Seconds of all linear probes: before the first step, at every so many, and of the model that is kept."""
+    spent = 0.0
+    for probe in loop.probes:
+        clock = time.monotonic()
+        probe(loop.model)
+        spent += (time.monotonic() - clock) * (2 + math.ceil(loop.steps / probe.every))
+    return spent
 
 
 def _checkpoint(loop: Loop) -> float:

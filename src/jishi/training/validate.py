@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from jishi.core.contracts import Objective, Prediction, Row, Task
+from jishi.metrics import language_model
 from jishi.models.inference import to
 from jishi.training.batching import epoch_batches
 from jishi.training.features import Encoded
@@ -20,13 +21,14 @@ def validate(
 ) -> dict[str, float]:
     """`loss` (mean over targets), its parts, and for a task every metric of its `score`. Leaves the model in the mode it was in.
 
-    A task that generates is judged by the loss alone.
+    Where the features tell what characters their targets stand for, `bits_per_character` is beside the loss. A task that
+    generates is judged by the loss alone.
     """
     training = model.training
     answers = isinstance(objective, Task) and not objective.generates
     model.eval()
     totals: dict[str, float] = defaultdict(float)
-    targets = 0.0
+    targets = characters = 0.0
     predictions: list[Prediction] = [{}] * len(features)
     related = isinstance(objective, Task) and type(objective).relate is not Task.relate
     kept: list[Any] = [None] * len(features)
@@ -39,6 +41,7 @@ def validate(
                 loss = objective.loss(model, to(objective.collate(batch_features, processor), model.device))
                 weight = loss.weight(len(group))
                 targets += weight
+                characters += sum(row.get("characters", 0) for row in batch_features)
                 for name, value in {"loss": float(loss.value), **loss.parts}.items():
                     totals[name] += value * weight
                 if isinstance(objective, Task) and answers:
@@ -51,4 +54,6 @@ def validate(
     if isinstance(objective, Task) and answers and related:
         predictions = objective.relate(predictions, kept, rows)
     scores = {name: total / max(targets, 1) for name, total in totals.items()}
+    if characters:
+        scores["bits_per_character"] = language_model.bits_per_character(totals["loss"], characters)
     return {**scores, **objective.score(predictions, rows)} if isinstance(objective, Task) and answers else scores

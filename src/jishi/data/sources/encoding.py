@@ -33,7 +33,7 @@ def detect(stream: BinaryIO, path: str) -> str:
         return "utf-8"
     if sum(_decodes(line, "gb18030") and _is_chinese(line) for line in lines) * 2 >= len(lines):
         return "gb18030"
-    raise DataError("data.unknown-encoding", path=path)
+    raise DataError("data.binary" if b"\0" in sample else "data.unknown-encoding", path=path)
 
 
 def _decodes(line: bytes, codec: str) -> bool:

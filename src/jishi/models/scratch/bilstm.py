@@ -16,6 +16,7 @@ SIZES = {
     "tiny": (128, 128, 1),
     "mini": (256, 256, 2),
     "small": (300, 512, 2),
+    "base": (512, 1024, 3),
 }  # embedding, D, layers
 
 

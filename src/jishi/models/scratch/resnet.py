@@ -12,7 +12,8 @@ SIZES = {
     "tiny": ([32, 64, 128], [1, 1, 1]),
     "mini": ([32, 64, 128, 256], [2, 2, 2, 2]),
     "small": ([64, 128, 256, 512], [2, 2, 2, 2]),
-}  # channels and blocks a stage; the last is ResNet-18
+    "base": ([64, 128, 256, 512], [3, 4, 6, 3]),
+}  # channels and blocks a stage; the last two are ResNet-18 and ResNet-34
 
 
 def _config(size: str, _: Any) -> ResNetConfig:

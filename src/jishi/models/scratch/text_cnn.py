@@ -15,6 +15,7 @@ SIZES = {
     "tiny": (128, 100),
     "mini": (256, 128),
     "small": (300, 256),
+    "base": (512, 512),
 }  # embedding width, filters a window
 
 

@@ -1,15 +1,14 @@
 """A small Transformer decoder (Llama, arXiv:2302.13971), transformers' own classes: it can be pretrained with causal-lm."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from transformers import LlamaConfig
 
-from jishi.core.contracts import Row
-from jishi.models import subwords, tokenizer
 from jishi.models.scratch._design import Design
+from jishi.models.scratch._processors import writing
 
-SIZES = {"nano": (64, 2, 2), "tiny": (128, 2, 2), "mini": (256, 4, 4), "small": (512, 4, 8)}  # D, layers, heads
+# D, layers, heads
+SIZES = {"nano": (64, 2, 2), "tiny": (128, 2, 2), "mini": (256, 4, 4), "small": (512, 4, 8), "base": (768, 12, 12)}
 
 
 def _config(size: str, processor: Any) -> LlamaConfig:
@@ -28,14 +27,4 @@ def _config(size: str, processor: Any) -> LlamaConfig:
     )
 
 
-def _processor(name: str, rows: Iterable[Row] | None, pattern: str | None = None) -> Any:
-    """Subwords that write every text; with a pattern, a token is what it matches, between marks of beginning and end."""
-    if not pattern:
-        return subwords.learn(name, rows, begins=True)
-    learnt = tokenizer.train(name, rows, pattern)
-    learnt.bos_token, learnt.eos_token = learnt.cls_token, learnt.sep_token
-    learnt.model_input_names = ["input_ids", "attention_mask"]
-    return learnt
-
-
-DESIGN = Design("text", "mean", _config, _processor, learns=True)
+DESIGN = Design("text", "mean", _config, writing, learns=True)

@@ -7,7 +7,8 @@ from transformers import BertConfig
 from jishi.models import tokenizer
 from jishi.models.scratch._design import Design
 
-SIZES = {"nano": (64, 2, 2), "tiny": (128, 2, 2), "mini": (256, 4, 4), "small": (512, 4, 8)}  # D, layers, heads
+# D, layers, heads
+SIZES = {"nano": (64, 2, 2), "tiny": (128, 2, 2), "mini": (256, 4, 4), "small": (512, 4, 8), "base": (768, 12, 12)}
 
 
 def _config(size: str, processor: Any) -> BertConfig:

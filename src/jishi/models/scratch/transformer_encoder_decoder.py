@@ -3,18 +3,16 @@
 Norms after each part, and positions as sines: what docs/en/translation.md tells was reached with it.
 """
 
-from collections.abc import Iterable
 from typing import Any
 
 import torch
 from transformers import MarianConfig
 
-from jishi.core.contracts import Row
-from jishi.core.errors import ModelError
-from jishi.models import subwords
 from jishi.models.scratch._design import Design
+from jishi.models.scratch._processors import rewriting
 
-SIZES = {"nano": (64, 2, 2), "tiny": (128, 2, 2), "mini": (256, 3, 4), "small": (512, 4, 8)}  # D, layers a side, heads
+# D, layers a side, heads
+SIZES = {"nano": (64, 2, 2), "tiny": (128, 2, 2), "mini": (256, 3, 4), "small": (512, 4, 8), "base": (768, 6, 12)}
 
 
 def _config(size: str, processor: Any) -> MarianConfig:
@@ -38,12 +36,6 @@ def _config(size: str, processor: Any) -> MarianConfig:
     )
 
 
-def _processor(name: str, rows: Iterable[Row] | None, pattern: str | None = None) -> Any:
-    if pattern:
-        raise ModelError("models.no-pattern", name=name)
-    return subwords.learn(name, rows)
-
-
 def _begin(model: Any) -> None:
     """Embeddings of length 1: as the output layer, which they are too, they say nothing loudly."""
     with torch.no_grad():
@@ -51,4 +43,4 @@ def _begin(model: Any) -> None:
         table.weight.normal_(0, table.embedding_dim**-0.5)
 
 
-DESIGN = Design("text", "cls", _config, _processor, learns=True, begin=_begin)
+DESIGN = Design("text", "cls", _config, rewriting, learns=True, begin=_begin)

@@ -1,0 +1,41 @@
+"""Pictures as the numbers a model reads: sized once and kept as bytes, brought to the model's range batch by batch."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy
+import torch
+from PIL import Image
+
+from jishi.core.contracts import Features, Modality
+
+
+def encode(processor: Any, picture: Any) -> Features:
+    """ "pixels" (C, H, W) uint8 of a PIL image in the model's size; "length" is 1, for all cost the same."""
+    sized = processor(images=[picture], do_rescale=False, do_normalize=False, return_tensors="np")["pixel_values"][0]
+    return {"pixels": numpy.asarray(sized).round().clip(0, 255).astype(numpy.uint8), "length": 1}
+
+
+def vary(pixels: numpy.ndarray, modality: Modality, rng: numpy.random.Generator) -> numpy.ndarray:
+    """Pixels (C, H, W) of the picture as the modality augments it."""
+    varied = modality.augment(Image.fromarray(pixels.transpose(1, 2, 0)), rng)
+    return numpy.asarray(varied).transpose(2, 0, 1)
+
+
+def batch(pixels: Sequence[numpy.ndarray], processor: Any) -> torch.Tensor:
+    """Pixels of B pictures as (B, C, H, W) in the range that the model expects."""
+    scale, offset = _range(processor, channels=len(pixels[0]))
+    return torch.from_numpy(numpy.stack(pixels)).float() * scale + offset
+
+
+def _range(processor: Any, channels: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """How the processor brings pixels to the model's range, as scale and offset (C, 1, 1): read off black and white.
+
+    The processor would give the same, picture by picture, at the cost of a small model's step.
+    """
+    probe = numpy.broadcast_to(numpy.array([0, 255], dtype=numpy.uint8), (channels, 1, 2))
+    done = processor(
+        images=[probe], do_resize=False, do_center_crop=False, input_data_format="channels_first", return_tensors="pt"
+    )
+    black, white = done["pixel_values"][0].float().unbind(-1)  # (C, 1)
+    return ((white - black) / 255)[..., None], black[..., None]

@@ -1,0 +1,26 @@
+"""What a terminal shows of a run as it goes on."""
+
+from types import SimpleNamespace
+
+from jishi import terminal
+from jishi.training.loop import Event
+
+
+def test_samples_are_shown_as_they_were_written_brackets_too():
+    shown, face = [], terminal.Training()
+    face._lines, face._progress = False, SimpleNamespace(print=shown.append)
+    face.hear(Event("samples", 20, {"texts": [{"given": "cats [MASK]", "written": "cats [/red]"}]}))
+    assert [line.plain for line in shown] == ["step 20: cats [MASK] → cats [/red]"]  # not read as marks of colour
+
+
+def test_a_base_that_foresees_texts_tells_what_a_character_costs():
+    value = {
+        "loss": {"untrained": 6.0, "trained": 4.0}, "bits_per_character": {"untrained": 3.75, "trained": 2.5}, "base": "b",
+        "resources": {"seconds": 1, "peak_memory": 2**30, "parameters": 2, "trainable_parameters": 1},
+    }  # fmt: skip
+    with terminal.console.capture() as shown:
+        terminal.base(value)
+    assert "3.750 → 2.500" in shown.get()
+    with terminal.console.capture() as shown:
+        terminal.base({name: found for name, found in value.items() if name != "bits_per_character"})
+    assert "character" not in shown.get() and "6.000 → 4.000" in shown.get()
