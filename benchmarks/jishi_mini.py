@@ -37,7 +37,7 @@ LANGUAGES = ("en", "zh")
 MODEL = {"name": TEACHER, "layers": BLOCKS, "vocabulary": "corpus", "seen": 5, "dropout": 0.0}
 OBJECTIVE = {"name": "distillation", "teacher": TEACHER, "max_length": 128}
 TRAIN = {
-    "epochs": 1, "batch_size": 32, "learning_rate": 2e-4, "warmup": 0.05, "validate_every": 1000, "checkpoint_every": 250,
+    "epochs": 1, "batch_size": 32, "learning_rate": 5e-4, "warmup": 0.05, "validate_every": 1000, "checkpoint_every": 250,
     "threads": 1, "compile": "never",
 }  # fmt: skip
 BLOCK = 32  # weights of a 4-bit block
@@ -48,7 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "jishi-mini")
-    parser.add_argument("--each", type=int, default=95_000, help="texts of each language")
+    parser.add_argument("--each", type=int, default=60_000, help="texts of each language")
     parser.add_argument("--curve", type=int, default=1000, help="steps between two points of the curve")
     parser.add_argument("--set", nargs="*", default=[], help="settings that differ: train.learning_rate=1e-4")
     parser.add_argument("--figures", action="store_true", help="no training")
