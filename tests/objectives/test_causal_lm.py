@@ -100,6 +100,14 @@ def test_an_end_that_the_tokenizer_sets_itself_is_not_doubled():
     assert CausalLM().encode({"text": "w1"}, processor)["input_ids"].tolist() == [2, 6, 3]
 
 
+@pytest.mark.parametrize(("limit", "ids", "characters"), [(5, [2, 5, 6, 7, 3], 8), (4, [2, 5, 6], 5)])
+def test_an_end_that_the_tokenizer_sets_itself_does_not_stand_where_a_row_was_cut(limit, ids, characters):
+    processor = tokenizer(WORDS)
+    processor.bos_token, processor.eos_token = "[CLS]", "[SEP]"
+    row = CausalLM(max_length=limit).encode({"text": "w0 w1 w2"}, processor)
+    assert (row["input_ids"].tolist(), row["length"], row["characters"]) == (ids, len(ids), characters)
+
+
 def test_rows_are_cut_at_the_length_of_the_base():
     row = CausalLM().initialize([], Base("tiny", "text", max_length=8)).encode({"text": WORDS}, PROCESSOR)
     assert (row["length"], row["truncated"]) == (8, True)

@@ -12,10 +12,12 @@ HEAD = Head("ForCausalLM", {"is_decoder": True})  # without it BERT and its kin 
 
 
 def encode(processor: Any, text: str, max_length: int | None) -> Features:
-    """The tokens of a text, and the end token where the text ends: a row that was cut has no room for one."""
+    """The tokens of a text, and the end token where the text ends, not where it was cut: a decoder would learn to stop there."""
     features = tokens.encode(processor, text, max_length=max_length)
     ids, end = features["input_ids"].tolist(), processor.eos_token_id
-    if end is not None and ids[-1:] != [end]:
+    if features["truncated"] and ids[-1:] == [end]:
+        del ids[-1]
+    elif end is not None and ids[-1:] != [end]:
         ids = [*ids, end][: tokens.limit(processor, max_length)]
     return {**tokens.describe(processor, ids), "truncated": features["truncated"]}
 

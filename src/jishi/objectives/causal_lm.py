@@ -40,8 +40,7 @@ class CausalLM(Objective):
     def encode(self, row: Row, processor: Any) -> Features:
         features = _next_tokens.encode(processor, row["text"], self.max_length)
         if processor.is_fast:  # others can't tell where in the text a token stands
-            ids = features["input_ids"].tolist()
-            features["characters"] = _foreseen(processor, row["text"], ids, cut=features["truncated"])
+            features["characters"] = self._foreseen(processor, row["text"], features)
         return features
 
     def collate(self, features: Sequence[Features], processor: Any) -> Batch:
@@ -58,12 +57,11 @@ class CausalLM(Objective):
         ends = Ends.of(processor, decoding.stop)
         return ends.text([int(token) for token in generate(model, batch, decoding, ends)[0][:, 0]])
 
-
-def _foreseen(processor: Any, text: str, ids: Sequence[int], *, cut: bool) -> int:
-    """Characters of the text that are foreseen: none that was cut off, and no first token that has nothing before it."""
-    begins = ids and ids[0] in (processor.bos_token_id, processor.cls_token_id)
-    if begins and not cut:
-        return len(text)
-    found = processor(text, truncation=True, max_length=len(ids), return_offsets_mapping=True, verbose=False)
-    ends = [end for _, end in found["offset_mapping"]]
-    return max(ends) - ends[0] if ends else 0  # a mark's end is 0
+    def _foreseen(self, processor: Any, text: str, features: Features) -> int:
+        """Characters of the text that are foreseen: none that was cut off, and no first token that has nothing before it."""
+        if features["input_ids"][0] in (processor.bos_token_id, processor.cls_token_id) and not features["truncated"]:
+            return len(text)
+        limit = tokens.limit(processor, self.max_length)
+        found = processor(text, truncation=True, max_length=limit, return_offsets_mapping=True, verbose=False)
+        ends = [end for _, end in found["offset_mapping"]]
+        return max(ends) - ends[0] if ends else 0  # a mark's end is 0
