@@ -45,9 +45,8 @@ DESIGNS = {
     "fill-in-the-middle": ModelSpec("transformer-decoder", size="nano"),
     "masked-image": ModelSpec("vit", size="nano"),
 }
-RATES = {
-    "span-corruption": 1e-3
-}  # at that of the others a fresh encoder-decoder writes without looking at what it reads
+# At the rate of the others a fresh encoder-decoder writes without looking at what it reads.
+RATES = {"span-corruption": 1e-3}
 TAUGHT: dict[str, tuple[str, dict[str, Any]]] = {  # objectives that have a teacher: its head, and options besides
     "distillation": ("", {"relations": 1.0}),
     "state-distillation": ("", {}),

@@ -58,7 +58,7 @@ def test_loss_falls_tenfold_on_eight_rows(name: str, ready: Ready, tmp_path: Pat
 
     before = loss()
     train = TrainSpec(
-        max_steps=800, epochs=800, batch_size=8, learning_rate=RATES.get(name, 3e-3), scheduler="constant", weight_decay=0,
+        max_steps=2400, epochs=2400, batch_size=8, learning_rate=RATES.get(name, 3e-3), scheduler="constant", weight_decay=0,
         max_unknown=1.0, checkpoint_every=10**6,
     )  # fmt: skip
     loop = Loop(

@@ -92,10 +92,13 @@ def test_the_names_other_tools_use_are_understood(reviews):
     assert found["out"] == "o" and found["train"]["epochs"] == 7.0
 
 
-def fits(value, schema) -> bool:
+def fits(value, schema, held=None) -> bool:
     """Whether a value is what a schema allows, as far as objects, keys, enumerations and types go."""
+    held = schema.get("$defs", {}) if held is None else held
+    if "$ref" in schema:
+        schema = held[schema["$ref"].removeprefix("#/$defs/")]
     if "anyOf" in schema:
-        return any(fits(value, option) for option in schema["anyOf"])
+        return any(fits(value, option, held) for option in schema["anyOf"])
     if "const" in schema:
         return value == schema["const"]
     if "enum" in schema:
@@ -111,6 +114,8 @@ def fits(value, schema) -> bool:
     }
     if "type" in schema and not isinstance(value, kinds[schema["type"]]):
         return False
+    if "items" in schema:
+        return all(fits(inner, schema["items"], held) for inner in value)
     if "properties" not in schema:
         return True
     known = schema["properties"]
@@ -118,13 +123,14 @@ def fits(value, schema) -> bool:
         schema.get("additionalProperties") is False and set(value) - set(known)
     ):
         return False
-    return all(fits(inner, known[key]) for key, inner in value.items())
+    return all(fits(inner, known[key], held) for key, inner in value.items())
 
 
-@pytest.mark.parametrize("verb", ["finetune", "prepare", "evaluate", "serve"])
+@pytest.mark.parametrize("verb", ["finetune", "pretrain", "prepare", "evaluate", "serve"])
 def test_a_dumped_spec_fits_its_schema(verb, reviews):
     words = {
         "finetune": [f"data={reviews}", "out=o", "adapt=lora", "task=text-classification"],
+        "pretrain": [f"data={reviews}", "out=o", "model=transformer-encoder", "objective=weighted"],
         "prepare": [f"data={reviews}", "out=o"],
         "evaluate": ["bundle=b", f"data={reviews}"],
         "serve": ["bundle=b"],

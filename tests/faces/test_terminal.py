@@ -16,6 +16,7 @@ def test_samples_are_shown_as_they_were_written_brackets_too():
 def test_a_base_that_foresees_texts_tells_what_a_character_costs():
     value = {
         "loss": {"untrained": 6.0, "trained": 4.0}, "bits_per_character": {"untrained": 3.75, "trained": 2.5}, "base": "b",
+        "parts": {}, "replayed": None, "probes": {},
         "resources": {"seconds": 1, "peak_memory": 2**30, "parameters": 2, "trainable_parameters": 1},
     }  # fmt: skip
     with terminal.console.capture() as shown:

@@ -176,6 +176,7 @@ def test_what_wrote_spans_is_fine_tuned_to_write_texts(writer, task, read, writt
     assert "<extra_id" not in answer["text"]
 
 
+@pytest.fixture(scope="module")
 def shown(texts, tmp_path_factory):
     """The run of `made`, with looks at two texts every five steps."""
     folder, events = tmp_path_factory.mktemp("shown") / "run", []
@@ -210,7 +211,7 @@ def test_samples_that_can_not_be_shown_are_refused_before_the_first_step(texts, 
     monkeypatch.setattr(MaskedLM, "sample", lambda *_: None)
     with pytest.raises(UsageError, match="masked-lm has nothing to show"):
         jishi.pretrain(**asked, samples=["cats [MASK]"], resume="never")
-    assert {event.kind for event in events} == {"start"}
+    assert {event.kind for event in events} == {"caution", "start"}  # of its texts many are equal
     with pytest.raises(UsageError, match="out of range"):
         jishi.pretrain(
             **asked, samples={"texts": ["a"], "decoding": {"top_k": -1}}, objective="causal-lm", resume="never"

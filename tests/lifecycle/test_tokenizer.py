@@ -7,6 +7,8 @@ from transformers import AutoTokenizer
 
 import jishi
 from jishi.core.errors import DataError, ModelError
+from jishi.models import load
+from jishi.models.spec import ModelSpec
 
 
 @pytest.fixture
@@ -41,9 +43,7 @@ def test_what_is_no_place_for_a_tokenizer_is_told(texts, tmp_path):
     with pytest.raises(ModelError, match="holds no tokenizer"):
         jishi.pretrain(**asked, model={"name": "transformer-encoder", "tokenizer": str(tmp_path)})
     with pytest.raises(ModelError, match="reads no tokens"):
-        jishi.pretrain(
-            **{**asked, "out": str(tmp_path / "other")}, model={"name": "resnet", "tokenizer": str(tmp_path)}
-        )
+        load.processor(ModelSpec("resnet", tokenizer=str(tmp_path)))
     with pytest.raises(DataError, match="it has: text"):
         jishi.tokenizer(data=str(texts), out=str(tmp_path / "tokenizer"), column="title")
 

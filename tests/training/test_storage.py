@@ -160,6 +160,8 @@ def test_a_run_at_a_url_ends_in_a_bundle_there_and_can_start_over(tmp_path, monk
         "metrics.jsonl",
         "run.json",
         "report.html",
+        "progress.html",
+        "progress.zh.html",
         "evaluation.json",
         "bundle",
         "checkpoints",

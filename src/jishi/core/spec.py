@@ -6,6 +6,7 @@ A bare string fills the first field of a spec, so `model: e5-small` reads as `mo
 """
 
 import dataclasses
+import json
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -77,7 +78,9 @@ def merge(document: Document, settings: Mapping[str, Any]) -> Document:
 
 def schema(cls: type) -> dict[str, Any]:
     """The JSON Schema (2020-12) of a spec, with every plugin's keys."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_schema(cls)}
+    found = {"$schema": "https://json-schema.org/draft/2020-12/schema", **_schema(cls)}
+    held = {kind.__name__: _schema(kind) for kind in CONTRACTS if f'"#/$defs/{kind.__name__}"' in json.dumps(found)}
+    return {**found, "$defs": held} if held else found
 
 
 def _laid_over(old: Any, new: Any) -> Any:
@@ -168,28 +171,32 @@ def _item(cls: Any) -> Any | None:
     return given[0] if several and (given[0] in CONTRACTS or dataclasses.is_dataclass(given[0])) else None
 
 
-def _schema(cls: Any) -> dict[str, Any]:
+def _schema(cls: Any, within: tuple[Any, ...] = ()) -> dict[str, Any]:
+    """`within` are the contracts that this is a part of: a plugin that holds plugins of its own kind refers to them."""
     inner, optional = _optional(cls)
     if (item := _item(inner)) is not None:
-        return {"anyOf": [{"type": "array", "items": _schema(item)}, _schema(item)]}
-    if inner in CONTRACTS:
-        found = {"anyOf": [_plugin_schema(inner, name) for name in registry.names(inner)] + [{"type": "string"}]}
+        return {"anyOf": [{"type": "array", "items": _schema(item, within)}, _schema(item, within)]}
+    if inner in within:
+        found = {"$ref": f"#/$defs/{inner.__name__}"}
+    elif inner in CONTRACTS:
+        plugins = [_plugin_schema(inner, name, (*within, inner)) for name in registry.names(inner)]
+        found = {"anyOf": [*plugins, {"type": "string"}]}
     elif dataclasses.is_dataclass(inner):
-        found = _object_schema(typing.cast(type, inner), {})
+        found = _object_schema(typing.cast(type, inner), {}, within)
     else:
         return TypeAdapter(cls).json_schema()
     return {"anyOf": [found, {"type": "null"}]} if optional else found
 
 
-def _plugin_schema(contract: type, name: str) -> dict[str, Any]:
-    return _object_schema(registry.get(contract, name), {"name": {"const": name}})
+def _plugin_schema(contract: type, name: str, within: tuple[Any, ...]) -> dict[str, Any]:
+    return _object_schema(registry.get(contract, name), {"name": {"const": name}}, within)
 
 
-def _object_schema(cls: type, properties: dict[str, Any]) -> dict[str, Any]:
+def _object_schema(cls: type, properties: dict[str, Any], within: tuple[Any, ...]) -> dict[str, Any]:
     hints = typing.get_type_hints(cls, include_extras=True)
     required = list(properties)
     for field in dataclasses.fields(cls):
-        entry = {**_schema(hints[field.name]), "description": field.metadata.get("en", "")}
+        entry = {**_schema(hints[field.name], within), "description": field.metadata.get("en", "")}
         if field.default is not dataclasses.MISSING:
             entry["default"] = dump(field.default)
         elif field.default_factory is dataclasses.MISSING:

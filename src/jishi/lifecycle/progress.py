@@ -129,6 +129,8 @@ def _said(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     if "probe" in values:
         scores = {values["metric"]: values["score"], "baseline": values["baseline"]}
         return [("", values["probe"]), *((name, wording.number(value)) for name, value in scores.items())]
+    if "texts" in values:
+        return [("", f"{sample['given']} → {sample['written']}") for sample in values["texts"]]
     if "checkpoint" in values:
         return [("", Path(values["checkpoint"]).name)]
     hidden = {"best", "threads"}  # the best score is among the validations

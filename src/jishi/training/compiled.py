@@ -6,6 +6,7 @@ nothing is taken for granted: a few steps are timed both ways (doi:10.1145/36206
 
 import statistics
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,7 +26,18 @@ TIMES = 3
 def compile_blocks(model: Any) -> None:
     """Compile every block, for batches of any size."""
     for block in heads.layers(model):
-        block.forward = torch.compile(block.forward, dynamic=True)
+        block.forward = _quiet(torch.compile(block.forward, dynamic=True))
+
+
+def _quiet(compiled: Callable[..., Any]) -> Callable[..., Any]:
+    """Without what the compiler's own look at the states it is given makes torch warn of."""
+
+    def forward(*given: Any, **named: Any) -> Any:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf", UserWarning)
+            return compiled(*given, **named)
+
+    return forward
 
 
 def restore(model: Any) -> None:

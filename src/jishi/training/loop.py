@@ -183,6 +183,7 @@ class Loop:
             return
         if self.records:
             self.update.states = self._record()
+        if self.update.states:
             self.flops = self.survey.flops()  # without what is played back
         pace = Pace(self.device, self.flops, peak(self.device, self.precision))
         while self._goes_on():
