@@ -177,7 +177,7 @@ def _schema(cls: Any, within: tuple[Any, ...] = ()) -> dict[str, Any]:
     if (item := _item(inner)) is not None:
         return {"anyOf": [{"type": "array", "items": _schema(item, within)}, _schema(item, within)]}
     if inner in within:
-        found = {"$ref": f"#/$defs/{inner.__name__}"}
+        found: dict[str, Any] = {"$ref": f"#/$defs/{inner.__name__}"}
     elif inner in CONTRACTS:
         plugins = [_plugin_schema(inner, name, (*within, inner)) for name in registry.names(inner)]
         found = {"anyOf": [*plugins, {"type": "string"}]}
