@@ -248,6 +248,8 @@ def test_what_pretraining_can_not_do_is_told(texts, tmp_path):
         jishi.pretrain(data=str(texts), out=str(tmp_path / "run"), objective="text-classification", **TINY)
     with pytest.raises(UsageError, match="model is required"):
         jishi.pretrain(data=str(texts), out=str(tmp_path / "run"))
+    with pytest.raises(UsageError, match="train.fit_head fits the head of a task"):
+        jishi.pretrain(data=str(texts), out=str(tmp_path / "run"), **TINY, train={"fit_head": "before"})
     with pytest.raises(ModelError, match="max_length=4096 was asked for, and transformer-encoder reads at most 512"):
         asked = {"name": "masked-lm", "max_length": 4096}
         jishi.pretrain(data=str(texts), out=str(tmp_path / "long"), objective=asked, **TINY)

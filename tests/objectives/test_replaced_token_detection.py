@@ -3,9 +3,12 @@ import pytest
 import torch
 
 from jishi.core.contracts import Base
+from jishi.core.errors import UsageError
 from jishi.models import beside, heads
+from jishi.objectives.causal_lm import CausalLM
 from jishi.objectives.masked_lm import MaskedLM
 from jishi.objectives.replaced_token_detection import ReplacedTokenDetection, _drawn
+from jishi.objectives.weighted import Weighted
 from jishi.training.packing import packable
 from tiny import masked_lm, tokenizer
 
@@ -79,3 +82,9 @@ def test_its_settings_are_those_of_what_hides():
     objective = ReplacedTokenDetection().initialize([], Base("tiny", "text", max_length=8))
     assert objective.hides.max_length == 8 and objective.columns == MaskedLM.columns
     assert objective.head().architecture == "ForMaskedLM" and len(objective.head().beside) == 1
+
+
+@pytest.mark.parametrize("hides", [CausalLM(), Weighted()])
+def test_what_hides_no_token_or_has_heads_of_its_own_is_refused(hides):
+    with pytest.raises(UsageError, match=r"(causal-lm|weighted) hides no token.*masked-lm"):
+        ReplacedTokenDetection(hides).initialize([], Base("tiny", "text"))

@@ -17,6 +17,7 @@ from jishi.objectives.causal_lm import CausalLM
 from jishi.objectives.distillation import Distillation
 from jishi.objectives.masked_lm import MaskedLM
 from jishi.objectives.next_sentence import NextSentence
+from jishi.objectives.replaced_token_detection import ReplacedTokenDetection
 from jishi.objectives.sentence_order import SentenceOrder
 from jishi.objectives.weighted import Part, Weighted
 from jishi.tasks.sentence_similarity import SentenceSimilarity
@@ -129,9 +130,13 @@ def test_what_does_not_go_together_is_told():
         ((Part(MaskedLM()), Part(TextGeneration())), "text-generation can't be one"),
         ((Part(MaskedLM()), Part(Distillation())), "distillation can't be one"),
         ((Part(NextSentence()), Part(SentenceOrder())), "next-sentence, sentence-order both make pairs"),
+        ((Part(NextSentence()), Part(ReplacedTokenDetection())), "replaced-token-detection has several heads already"),
+        ((Part(Weighted(BERT)),), "weighted has several heads already"),
+        ((), "names \\[\\]; name one"),
+        ((Part(MaskedLM()), Part(MaskedLM(share=0.3))), "names masked-lm, masked-lm; .* each once"),
     ]:
         with pytest.raises(UsageError, match=said):
-            Weighted(parts).initialize([], base)
+            Weighted(parts).initialize(RAW, base)
     with pytest.raises(UsageError, match="text-classification reads other tokens.*prefix"):
         made(Part(MaskedLM()), Part(TextClassification(prefix="query: ")))
     with pytest.raises(ModelError, match="ForMaskedLM can't stand beside another.*first"):

@@ -112,11 +112,13 @@ class Begun:
 def pretrain(wanted: PretrainSpec, listen: Listener, watch: Any) -> Pretrained:
     """Run the whole path. `listen` hears every event; `watch` is handed the loop, so that a face can stop it.
 
-    Raises UsageError where the objective is a task: that is what `finetune` is for.
+    Raises UsageError where the objective is a task, or its head is to be fitted: that is what `finetune` is for.
     """
     if isinstance(wanted.objective, Task):
         allowed = sorted(set(registry.names(Objective)) - set(registry.names(Task)))
         raise UsageError("objectives.is-a-task", given=registry.name_of(wanted.objective), allowed=", ".join(allowed))
+    if wanted.train.fit_head:
+        raise UsageError("objectives.no-head-to-fit")
     with processes.together("pretrain", spec.dump(wanted), wanted.train.devices):
         resume, folder = wanted.resume == "auto", Path(wanted.out)
         if Ranks.join().rank:

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from jishi.core import registry
 from jishi.core.contracts import Base, Batch, Features, Head, Loss, Objective, Row, option
+from jishi.core.errors import UsageError
 from jishi.models import beside, tokens
 from jishi.models.cross_entropy import logits_at
 
@@ -40,7 +41,11 @@ class ReplacedTokenDetection(Objective):
         return self.hides.parse(raw, training=training)
 
     def initialize(self, rows: Sequence[Row], base: Base) -> Self:
-        return replace(self, hides=self.hides.initialize(rows, base))
+        """Raises UsageError where no token is hidden from a masked language model."""
+        hides = self.hides.initialize(rows, base)
+        if hides.head() != Head("ForMaskedLM"):
+            raise UsageError("objectives.hides-nothing", given=registry.name_of(hides))
+        return replace(self, hides=hides)
 
     def head(self) -> Head:
         return replace(self.hides.head(), beside=(Head("ForTokenClassification", {"num_labels": 2}),))

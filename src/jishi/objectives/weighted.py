@@ -35,6 +35,12 @@ class Weighted(Objective):
         zh="各目标及其权重；语言模型目标须排在首位。",
     )
 
+    def __post_init__(self) -> None:
+        """Raises UsageError where there is no objective, or one twice."""
+        names = [registry.name_of(part.objective) for part in self.parts]
+        if not names or len(set(names)) < len(names):
+            raise UsageError("objectives.which-parts", given=", ".join(names) or "[]")
+
     @property
     def columns(self) -> Mapping[str, str]:  # type: ignore[override]
         """Those of all parts; one is optional where it is in all that have it."""
@@ -72,8 +78,11 @@ class Weighted(Objective):
         mixing = [registry.name_of(one) for one in objectives if one.mixes]
         if len(mixing) > 1:
             raise UsageError("objectives.two-mix", given=", ".join(mixing))
-        parts = (Part(part.objective.initialize(rows, base), part.weight) for part in self.parts)
-        return replace(self, parts=tuple(parts))
+        parts = tuple(Part(part.objective.initialize(rows, base), part.weight) for part in self.parts)
+        for part in parts:
+            if part.objective.head().beside:
+                raise UsageError("objectives.parts-of-its-own", given=registry.name_of(part.objective))
+        return replace(self, parts=parts)
 
     def head(self) -> Head:
         first, *others = (part.objective.head() for part in self.parts)
