@@ -44,6 +44,7 @@ DESIGNS = {
     "span-corruption": WRITES,
     "fill-in-the-middle": ModelSpec("transformer-decoder", size="nano"),
     "masked-image": ModelSpec("vit", size="nano"),
+    "image-text-contrastive": ModelSpec("dual-encoder", size="nano", dropout=0.0),
 }
 # At the rate of the others a fresh encoder-decoder writes without looking at what it reads.
 RATES = {"span-corruption": 1e-3}
@@ -115,6 +116,7 @@ ROWS: Mapping[str, list[dict[str, Any]]] = {
     "fill-in-the-middle": [{"text": text} for text in TEXTS],
     "masked-image": [{"image": picture(i)} for i in range(8)],
     "contrastive-views": [{"image": pattern(i)} for i in range(8)],
+    "image-text-contrastive": [{"image": pattern(i), "text": text} for i, text in enumerate(TEXTS)],
     "text-generation": [{"prompt": text, "answer": name} for text, name in zip(TEXTS, NAMES, strict=True)],
 }
 

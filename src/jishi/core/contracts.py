@@ -47,7 +47,7 @@ class Base:
     """What an objective may know of the model it starts from, read before any weight is."""
 
     name: str
-    modality: str  # "text", "image": the modality the processor reads
+    modality: str  # "text", "image": the modality the processor reads; "image+text" both
     pooling: str = "cls"  # how a sentence vector is made: "cls", "mean", "max"
     prefix: str = ""  # what the base expects before a sentence ("query: " for e5)
     passage_prefix: str = ""  # and before a text that is searched ("passage: ")

@@ -32,8 +32,9 @@ def inputs(objective: Objective | type[Objective]) -> list[Column]:
 def check_reader(objective: Objective, base: Base) -> None:
     """Whether a model reads what the columns hold. Raises ModelError."""
     held = [modality.removesuffix("?") for modality in objective.columns.values()]
-    binary = [column for column in inputs(objective) if column.modality.binary]
-    if base.modality in held or not (binary or registry.get(Modality, base.modality).binary):
+    reads = base.modality.split("+")
+    binary = {name for name in (*held, *reads) if registry.get(Modality, name).binary}
+    if not binary or set(held) & {*binary, "text"} <= set(reads):
         return
     raise ModelError(
         "models.other-modality", name=base.name, given=base.modality, objective=registry.name_of(objective),

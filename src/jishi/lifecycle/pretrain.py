@@ -25,7 +25,7 @@ from jishi.lifecycle.finetune import Listener, resident_bytes, train
 from jishi.lifecycle.probes import ProbeSpec
 from jishi.lifecycle.replay import Replay
 from jishi.lifecycle.samples import SampleSpec
-from jishi.models import heads, load
+from jishi.models import dual, heads, load
 from jishi.models.spec import ModelSpec
 from jishi.training.features import Encoded
 from jishi.training.loop import Event, Loop
@@ -238,5 +238,8 @@ def _write(path: Path, model: Any, processor: Any, record: Mapping[str, Any]) ->
     with publish.folder(path) as folder:
         heads.shed(model).save_pretrained(folder, safe_serialization=True)
         processor.save_pretrained(folder)
+        for name, tower, reader in dual.apart(model, processor):
+            tower.save_pretrained(folder / name, safe_serialization=True)
+            reader.save_pretrained(folder / name)
         publish.write_text(folder / RECORD, json.dumps(record, ensure_ascii=False, indent=2) + "\n")
         manifest.seal(folder)

@@ -10,7 +10,7 @@ import transformers
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 
 from jishi.core.errors import ModelError
-from jishi.models import folder
+from jishi.models import dual, folder
 from jishi.models.heads import head_modules
 
 HIDDEN = (".mask_token",)  # what stands in the place of a hidden patch: pretraining alone reads it
@@ -28,15 +28,19 @@ def config(path: Path) -> PreTrainedConfig:
 
 
 def processor(path: Path) -> Any:
-    """The tokenizer or image processor (Pillow's, not torchvision's) of a folder. Raises ModelError."""
+    """The tokenizer or image processor (Pillow's, not torchvision's) of a folder, or both. Raises ModelError."""
+    pictures = tokenizer = None
     with _one_sentence("models.broken-processor", path), _quiet():
-        folder.modality(path)  # raises where there is none
-        if not folder.has_tokenizer(path):
-            return transformers.AutoImageProcessor.from_pretrained(path, backend="pil", local_files_only=True)
-        found = transformers.AutoTokenizer.from_pretrained(path, local_files_only=True)
-    if found.pad_token is None:  # decoders have none; the mask hides what stands there
-        found.pad_token = found.eos_token or found.unk_token
-    return found
+        folder.modality(path)  # raises where there is neither
+        if folder.has_image_processor(path):
+            pictures = transformers.AutoImageProcessor.from_pretrained(path, backend="pil", local_files_only=True)
+        if folder.has_tokenizer(path):
+            tokenizer = transformers.AutoTokenizer.from_pretrained(path, local_files_only=True)
+    if tokenizer is None:
+        return pictures
+    if tokenizer.pad_token is None:  # decoders have none; the mask hides what stands there
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    return tokenizer if pictures is None else dual.Processor(tokenizer, pictures)
 
 
 def weights(kind: type[Kind], path: Path, config: PreTrainedConfig, *, exact: bool = False, **options: Any) -> Kind:

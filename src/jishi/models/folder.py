@@ -43,13 +43,16 @@ def has_tokenizer(path: Path) -> bool:
     return any((path / name).is_file() for name in TOKENIZERS)
 
 
+def has_image_processor(path: Path) -> bool:
+    return any((path / name).is_file() for name in IMAGES)
+
+
 def modality(path: Path) -> str:
-    """What the folder's processor reads. Raises ModelError where it has none."""
-    if has_tokenizer(path):
-        return "text"
-    if any((path / name).is_file() for name in IMAGES):
-        return "image"
-    raise ModelError("models.no-modality", path=path)
+    """What the folder's processor reads: "text", "image", "image+text". Raises ModelError where it has none."""
+    reads = {"image": has_image_processor(path), "text": has_tokenizer(path)}
+    if not any(reads.values()):
+        raise ModelError("models.no-modality", path=path)
+    return "+".join(name for name, held in reads.items() if held)
 
 
 def base(name: str, path: Path) -> Base:
@@ -127,7 +130,7 @@ def _max_length(path: Path, config: dict[str, Any]) -> int:
 
     RoBERTa's table has a few rows more than it can use (514 for 512), so positions are rounded down to eights.
     """
-    inner = config.get("backbone") if isinstance(config.get("backbone"), dict) else config
+    inner = next((config[key] for key in ("backbone", "text_config") if isinstance(config.get(key), dict)), config)
     positions = inner.get("max_position_embeddings") or inner.get("n_positions") or 512
     tokenizer = path / "tokenizer_config.json"
     limit = read_json(tokenizer).get("model_max_length") if tokenizer.is_file() else None

@@ -10,7 +10,7 @@ from transformers import AutoModel, PreTrainedConfig, PreTrainedModel, PreTraine
 
 from jishi.core.contracts import Base, Head, Row
 from jishi.core.errors import ModelError
-from jishi.models import beside, checkpoint, depth, folder, grow, heads, prune, special, tokenizer
+from jishi.models import beside, checkpoint, depth, dual, folder, grow, heads, prune, special, tokenizer
 from jishi.models.heads import HEADS, PooledConfig
 from jishi.models.origin import locate
 from jishi.models.scratch import _design as scratch
@@ -33,6 +33,12 @@ for _name in scratch.names():  # their configurations must be known before a fol
 
 def base(spec: ModelSpec) -> Base:
     """What an objective may know of the model, read before any weight is. Raises UnknownName, ModelError, MissingExtra."""
+    if spec.name == dual.NAME:
+        text, image = map(base, dual.towers(spec))
+        dual.check(spec, (text.modality, image.modality))
+        return replace(text, name=spec.name, modality=dual.READS, fresh=text.fresh and image.fresh)
+    if spec.text or spec.image:
+        raise ModelError("models.no-towers", name=spec.name, allowed=dual.NAME)
     origin = locate(spec)
     if isinstance(origin, scratch.Design):
         found = Base(spec.name, origin.modality, origin.pooling, max_length=origin.max_length, fresh=True)
@@ -48,6 +54,8 @@ def base(spec: ModelSpec) -> Base:
 
 def learns_processor(spec: ModelSpec) -> bool:
     """Whether the processor is made from the training rows: a vocabulary learnt, or cut down to theirs."""
+    if spec.name == dual.NAME:
+        return learns_processor(dual.towers(spec)[0])
     origin = locate(spec)
     if isinstance(origin, scratch.Design):
         return origin.learns and not spec.tokenizer
@@ -55,12 +63,15 @@ def learns_processor(spec: ModelSpec) -> bool:
 
 
 def processor(spec: ModelSpec, rows: Iterable[Row] | None = None, extra: Sequence[str] = ()) -> Any:
-    """The tokenizer or image processor.
+    """The tokenizer or image processor, or both.
 
     `rows` are the training rows (canonical): a text design trained from scratch learns its vocabulary from them, and
     `vocabulary` cuts one down to them. `extra` are an objective's special tokens, which a design has room for and a base
     brings or lacks. Raises ModelError.
     """
+    if spec.name == dual.NAME:
+        text, image = dual.towers(spec)
+        return dual.Processor(processor(text, rows, extra), processor(image))
     origin = locate(spec)
     if spec.tokens and not (isinstance(origin, scratch.Design) and origin.learns):
         raise ModelError("models.no-pattern", name=spec.name)
@@ -84,6 +95,8 @@ def model(spec: ModelSpec, head: Head, base: Base, processor: Any = None) -> Pre
     `processor` is the one made for this spec: it sizes a vocabulary learnt or cut down. Raises ModelError where a weight
     outside the head is missing, has another shape, or has no place, and for a head that can't stand beside another.
     """
+    if spec.name == dual.NAME:
+        return _dual(spec, head, base, processor)
     origin = locate(spec)
     if isinstance(origin, scratch.Design):
         if spec.layers is not None:
@@ -104,6 +117,17 @@ def model(spec: ModelSpec, head: Head, base: Base, processor: Any = None) -> Pre
         _set_head(config, further)
         beside.add(built, further.architecture, config)
     return built
+
+
+def _dual(spec: ModelSpec, head: Head, found: Base, processor: Any) -> PreTrainedModel:
+    if head.architecture:
+        raise ModelError("models.two-towers", name=spec.name)
+    text, image = dual.towers(spec)
+    return dual.join(
+        model(text, head, found, processor.tokenizer),
+        model(image, head, base(image), processor.image_processor),
+        found.pooling,
+    )
 
 
 def reload(path: Path, architecture: str) -> tuple[PreTrainedModel, Any]:
@@ -180,6 +204,8 @@ def _class(config: PreTrainedConfig, head: Head, base: Base) -> tuple[type[PreTr
     bare_pair = config.is_encoder_decoder and not head.architecture  # it would want to be told what to write
     if type(config) in mapping and (isinstance(config, PooledConfig) or not lacks) and not bare_pair:
         return mapping[type(config)], True
+    if isinstance(config, dual.DualConfig):
+        raise ModelError("models.two-towers", name=base.name)
     if own is None or isinstance(config, PooledConfig) or config.is_encoder_decoder:
         raise ModelError("models.no-head", name=base.name, given=head.architecture)
     return own, False

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from jishi.core.errors import UnknownName
-from jishi.models import embedded, hub
+from jishi.models import dual, embedded, hub
 from jishi.models.scratch import _design as scratch
 from jishi.models.spec import ModelSpec
 
@@ -25,4 +25,4 @@ def locate(spec: ModelSpec) -> Path | scratch.Design:
 
 def names() -> tuple[str, ...]:
     """Every name that works without a hub."""
-    return tuple(sorted({*embedded.names(), *scratch.names()}))
+    return tuple(sorted({*embedded.names(), *scratch.names(), dual.NAME}))

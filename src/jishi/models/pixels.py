@@ -12,7 +12,9 @@ from jishi.core.contracts import Features, Modality
 
 def encode(processor: Any, picture: Any) -> Features:
     """ "pixels" (C, H, W) uint8 of a PIL image in the model's size; "length" is 1, for all cost the same."""
-    sized = processor(images=[picture], do_rescale=False, do_normalize=False, return_tensors="np")["pixel_values"][0]
+    sized = _eyes(processor)(images=[picture], do_rescale=False, do_normalize=False, return_tensors="np")[
+        "pixel_values"
+    ][0]
     return {"pixels": numpy.asarray(sized).round().clip(0, 255).astype(numpy.uint8), "length": 1}
 
 
@@ -34,8 +36,13 @@ def _range(processor: Any, channels: int) -> tuple[torch.Tensor, torch.Tensor]:
     The processor would give the same, picture by picture, at the cost of a small model's step.
     """
     probe = numpy.broadcast_to(numpy.array([0, 255], dtype=numpy.uint8), (channels, 1, 2))
-    done = processor(
+    done = _eyes(processor)(
         images=[probe], do_resize=False, do_center_crop=False, input_data_format="channels_first", return_tensors="pt"
     )
     black, white = done["pixel_values"][0].float().unbind(-1)  # (C, 1)
     return ((white - black) / 255)[..., None], black[..., None]
+
+
+def _eyes(processor: Any) -> Any:
+    """What reads pictures, where it reads texts as well."""
+    return getattr(processor, "image_processor", processor)

@@ -57,6 +57,16 @@ class ModelSpec:
         "`jishi tokenizer` 生成的分词器目录：供从零训练的结构使用（留空则从数据中学习）；"
         "或以 `from` 扩充而成，供原基座使用，其词嵌入随之扩大。",
     )
+    text: str | None = option(
+        None,
+        "Of a dual-encoder: the base or design that reads texts (empty: transformer-encoder).",
+        "双编码器（dual-encoder）中读取文本的基座或结构（留空为 transformer-encoder）。",
+    )
+    image: str | None = option(
+        None,
+        "Of a dual-encoder: the base or design that reads pictures (empty: resnet).",
+        "双编码器（dual-encoder）中读取图片的基座或结构（留空为 resnet）。",
+    )
     pooling: Literal["cls", "mean", "max"] | None = option(
         None, "How a sentence vector is made; empty takes what the base says.", "句向量的汇聚方式；留空则按基座的说明。"
     )
