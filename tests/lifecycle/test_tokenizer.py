@@ -7,6 +7,7 @@ from transformers import AutoTokenizer
 
 import jishi
 from jishi.core.errors import DataError, ModelError
+from jishi.lifecycle.tokenizer import _drawn
 from jishi.models import load
 from jishi.models.spec import ModelSpec
 
@@ -65,8 +66,23 @@ def test_every_row_is_counted(texts, tmp_path):
     assert (reading["seen"], reading["kept"], reading["dropped"]) == (44, 40, 4)
     assert reading["reasons"] == {"data.bad-json": 1, "data.no-text": 2, "modalities.text-control": 1}
     assert json.loads((tmp_path / "made" / "tokenizer_report.json").read_text())["reading"] == reading
-    few = jishi.tokenizer(data=str(odd), out=str(tmp_path / "few"), size=300, texts=12)
-    assert (few["reading"]["kept"], few["reading"]["seen"]) == (12, 15)
+
+
+def test_few_texts_are_drawn_from_all_of_them():
+    """Each of ten is among three as often as any other: 300 draws of 1,000, give or take five deviations of 14.5."""
+    texts = [str(number) for number in range(10)]
+    draws = [_drawn(iter(texts), 3, seed) for seed in range(1000)]
+    assert all(len(draw) == 3 and draw == sorted(draw) for draw in draws)
+    assert all(abs(sum(text in draw for draw in draws) - 300) < 73 for text in texts)
+    assert _drawn(iter(texts), 10) == _drawn(iter(texts), 99) == texts
+
+
+def test_a_sorted_file_gives_tokens_of_its_end_too(tmp_path):
+    file = tmp_path / "sorted.jsonl"
+    lines = [f"春夏秋冬{number}" for number in range(200)] + [f"elephants wander {number}" for number in range(200)]
+    file.write_text("".join(json.dumps({"text": line}, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
+    made = jishi.tokenizer(data=str(file), out=str(tmp_path / "made"), kind="wordpiece", size=120, texts=100)
+    assert made["reading"]["kept"] == 400 and {"han", "latin"} <= made["report"].keys()
 
 
 def test_a_vocabulary_larger_than_the_texts_fill_is_refused(texts, tmp_path):

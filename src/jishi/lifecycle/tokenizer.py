@@ -1,6 +1,7 @@
 """Tokenizer: texts become a vocabulary of the size asked for, judged on texts it was not learnt from."""
 
 import json
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +47,9 @@ class TokenizerSpec:
     lowercase: bool = option(False, "Whether letter case is set aside.", "是否忽略大小写。")
     column: str = option("text", "The column of the text.", "存放文本的列。")
     texts: Annotated[int, Field(ge=1)] = option(
-        200_000, "Texts that are read at most, the first ones.", "最多读取的文本数（从头开始）。"
+        200_000,
+        "Texts that are learnt from at most, drawn from all of them.",
+        "最多学习的文本数（从全部文本中随机抽取）。",
     )
     max_row_bytes: Annotated[int, Field(ge=64, le=2**30)] = option(
         2**24,
@@ -64,7 +67,7 @@ def tokenizer(wanted: TokenizerSpec) -> dict[str, Any]:
     Raises DataError where there is no text.
     """
     reading = Tally()
-    found = list(_texts(wanted, reading))
+    found = _drawn(_texts(wanted, reading), wanted.texts)
     if not found:
         raise reading.nothing(wanted.data)
     held_out = found[HELD_OUT - 1 :: HELD_OUT] or found
@@ -95,13 +98,21 @@ def _start(wanted: TokenizerSpec) -> Any:
     return checkpoint.processor(found)
 
 
+def _drawn(texts: Iterator[str], count: int, seed: int = 0) -> list[str]:
+    """So many texts in their order, each as likely as any other (reservoir sampling, Vitter 1985): files are often sorted."""
+    rng, kept = random.Random(seed), list[tuple[int, str]]()
+    for place, text in enumerate(texts):
+        slot = place if place < count else rng.randrange(place + 1)
+        if slot < count:
+            kept[slot : slot + 1] = [(place, text)]
+    return [text for _, text in sorted(kept)]
+
+
 def _texts(wanted: TokenizerSpec, reading: Tally) -> Iterator[str]:
-    """The first texts; a row without one teaches nothing, and is counted."""
+    """Every text; a row without one teaches nothing, and is counted."""
     files = places.parts(Path(wanted.data)).get("train", [])
     limits = Limits(wanted.max_row_bytes)
     for where, raw in (row for file in files for row in formats.rows(file, limits)):
-        if reading.kept == wanted.texts:
-            return
         try:
             text = text_of(raw, wanted.column)
         except RowError as reason:
