@@ -31,6 +31,7 @@ WEIGHTS = {"masked-lm": 1.0, "next-sentence": 0.5, "text-classification": 0.2}
 SETS = ("shopping_reviews_zh", "csl_category_zh", "banking77")
 ROWS = 2_000  # that each is fine-tuned on
 BATCH = 8_192  # tokens
+TOKENS = 100  # of a passage, in the mean, or more: rows that would not be read are not drawn
 LOOKS = 10  # probes, and validations
 
 
@@ -40,7 +41,12 @@ def main() -> None:
     jishi.tokenizer(
         data=str(corpus), out=str(options.out / "tokenizer"), kind="wordpiece", size=VOCABULARY, lowercase=True
     )
-    design = {"name": "transformer-encoder", "size": options.size, "tokenizer": str(options.out / "tokenizer")}
+    design = {
+        "name": options.design,
+        "size": options.size,
+        "tokenizer": str(options.out / "tokenizer"),
+        "pooling": "mean",
+    }
     run = pretrained(options, corpus, design)
     told(run.record)
     print("\n| set | tf-idf | untrained | pretrained |\n|---|---:|---:|---:|")
@@ -57,8 +63,10 @@ def main() -> None:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokens", type=int, default=30_000_000)
+    parser.add_argument("--design", default="modernbert")
     parser.add_argument("--size", default="mini")
-    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--unit", default="word", choices=("token", "word", "span"), help="what masked-lm hides")
+    parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
@@ -84,7 +92,7 @@ def texts(data: Path, out: Path) -> Path:
 
 def pretrained(options: argparse.Namespace, corpus: Path, design: Mapping[str, Any]) -> Any:
     """The run; one that was cut off goes on."""
-    settings = {"masked-lm": {"unit": "word"}}
+    settings = {"masked-lm": {"unit": options.unit}}
     parts = [
         {"objective": {"name": name, "max_length": LENGTH, **settings.get(name, {})}, "weight": weight}
         for name, weight in WEIGHTS.items()
@@ -103,9 +111,12 @@ def pretrained(options: argparse.Namespace, corpus: Path, design: Mapping[str, A
         for name in SETS
     ]  # fmt: skip
     return jishi.pretrain(
-        data={"train": str(corpus), "split": (0.98, 0.02, 0), "validation_rows": 1_000, "on_bad_row": "skip"},
+        data={
+            "train": str(corpus), "split": (0.98, 0.02, 0), "train_rows": options.tokens // TOKENS, "validation_rows": 1_000,
+            "on_bad_row": "skip",
+        },
         model=design, objective={"name": "weighted", "parts": parts}, train=train, probes=probes,
-        out=str(options.out / f"pretrain-{options.size}-{options.tokens}"), listen=hear,
+        out=str(options.out / f"pretrain-{options.design}-{options.size}-{options.tokens}"), listen=hear,
     )  # fmt: skip
 
 
