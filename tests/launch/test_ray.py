@@ -18,7 +18,8 @@ from commands import refusal
 from jishi import api
 from jishi.core.errors import DataError, MissingExtra, TrainingError, UnknownName
 from jishi.launch import ray as launch
-from jishi.launch.ray import Job, Ray
+from jishi.launch.ray import Job, Ray, Tasks
+from jishi.lifecycle import stage
 from jishi.lifecycle.finetune import FinetuneSpec, _there
 
 TITLES = Path(__file__).parents[2] / "examples" / "data" / "titles.csv"
@@ -109,6 +110,46 @@ def heard(job: Job, looks: int, result="result", watch=lambda _: None) -> tuple[
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "ray", SimpleNamespace(wait=near.wait, get=get, exceptions=kinds[0], train=kinds[1]))
         return told, launch._heard(near, result, told.append, watch)
+
+
+@pytest.mark.slow
+def test_a_corpus_cleaned_by_a_cluster_is_the_same_to_the_byte(tmp_path, monkeypatch):
+    """Every third text stands there before, and the second operation knows it from a survey of them all."""
+    pytest.importorskip("ray", reason="the extra ray is not installed")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(stage, "BATCH", 5_000)
+    lines = [
+        f"ＡＢＣ {number - number % 3} the bread is fresh today, {number * 7919 - number % 3 * 7919}"
+        for number in range(600)
+    ]
+    (tmp_path / "texts.txt").write_text("\n".join(lines), encoding="utf-8")
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    asked = {"sources": str(tmp_path / "texts.txt"), "operations": ["normalise", "deduplicate"]}
+    here = jishi.prepare(corpus={**asked, "processes": 1}, out=str(tmp_path / "here"))
+    there = jishi.prepare(corpus={**asked, "on": {"name": "ray", "workers": 2}}, out=str(tmp_path / "there"))
+    assert (there.path / "train.jsonl").read_bytes() == (here.path / "train.jsonl").read_bytes()
+    assert there.report == here.report and 150 < there.report["texts"] <= 200
+    assert left(before) == []
+
+
+def test_a_piece_whose_work_fails_raises_that_error_and_a_lost_one_is_told():
+    """A library that fails as Ray does: `cause` is the error of the work."""
+
+    class Lost(Exception):
+        pass
+
+    class Failed(Lost):
+        cause = DataError("data.missing-path", path="there")
+
+    def get(error):
+        raise error
+
+    kinds = SimpleNamespace(RayTaskError=Failed, RayError=Lost)
+    task = SimpleNamespace(options=lambda **_: SimpleNamespace(remote=lambda _, piece: piece))
+    tasks = Tasks(SimpleNamespace(put=id, remote=lambda _: task, get=get, exceptions=kinds), print, Ray())
+    for piece, error in ((Failed(), DataError), (Lost("node died"), TrainingError)):
+        with pytest.raises(error, match="there|node died"):
+            tasks.submit(piece)()
 
 
 def test_what_is_told_is_heard_in_its_order_and_the_result_comes_back():

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import MISSING, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
@@ -300,15 +301,28 @@ class Operation(ABC):
 
 
 class Launcher(ABC):
-    """Where the processes that train one model are started."""
+    """Where the processes of a run are started."""
 
     @abstractmethod
     def run(self, work: Callable[..., Any], listen: Callable[[Any], None], watch: Callable[[Any], None]) -> Any:
-        """Have every process do `work(tell, watch)`; what the first of them returns.
+        """Have every process that trains one model do `work(tell, watch)`; what the first of them returns.
 
         `listen` hears what the first tells; `watch` is handed a value here whose `stop` reaches the one handed out there.
         What is told and returned crosses machines: plain values. A JishiError of the work is raised here.
         """
+
+    @abstractmethod
+    def pool(self, work: Callable[[Any], Any]) -> AbstractContextManager[Pool]:
+        """Processes that do the work on one piece each, none of which needs another."""
+
+
+class Pool(Protocol):
+    """Processes that wait for pieces of work."""
+
+    processes: int
+
+    def submit(self, piece: Any) -> Callable[[], Any]:
+        """Begin with a piece; the answer waits for what comes of it, and raises the error of the work."""
 
 
 CONTRACTS: Mapping[type, tuple[str, ...]] = {

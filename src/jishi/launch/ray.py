@@ -1,5 +1,7 @@
-"""Start the processes of a run on a Ray cluster (arXiv:1712.05889), as a job of Ray Train that replaces what is lost."""
+"""Start the processes of a run on a Ray cluster (arXiv:1712.05889): training as a job of Ray Train that replaces what is lost,
+pieces of work as tasks that are done again."""
 
+import importlib
 import os
 import queue
 import signal
@@ -14,7 +16,7 @@ from typing import Annotated, Any
 
 from annotated_types import Ge
 
-from jishi.core.contracts import Launcher, option
+from jishi.core.contracts import Launcher, Pool, option
 from jishi.core.errors import JishiError, MissingExtra, TrainingError
 
 LOOK_SECONDS = 0.2  # between two looks at what the job has told
@@ -26,14 +28,14 @@ PASSING = frozenset({"training.rank-lost", "training.run-busy"})
 
 @dataclass(frozen=True)
 class Ray(Launcher):
-    """One process a worker of Ray Train. When one is lost, all are started again, and go on from the newest checkpoint.
+    """One process a worker. When one that trains is lost, all are started again, and go on from the newest checkpoint.
 
     Every machine needs Jishi, the data and the run directory under the same path; the run directory may be a URL instead.
     Where no cluster is named, one is started on this machine for as long as the run takes.
     """
 
     workers: Annotated[int, Ge(1)] = option(
-        2, "Processes that train together.", "共同训练的进程数。", aliases=("num_workers",)
+        2, "Processes that work together.", "共同工作的进程数。", aliases=("num_workers",)
     )
     cpus: Annotated[int, Ge(1)] = option(1, "CPUs reserved for each.", "每个进程预留的 CPU 数。")
     gpus: Annotated[int, Ge(0)] = option(0, "GPUs reserved for each.", "每个进程预留的 GPU 数。")
@@ -50,12 +52,7 @@ class Ray(Launcher):
     )
 
     def run(self, work: Callable[..., Any], listen: Callable[[Any], None], watch: Callable[[Any], None]) -> Any:
-        try:
-            import ray
-            import ray.train.torch
-        except ImportError as missing:
-            raise MissingExtra(str(missing.name), "ray") from missing
-
+        ray = _library("ray.train.torch")
         with _connected(self):
             job = ray.remote(num_cpus=0, max_concurrency=CALLS)(Job).remote()
             try:
@@ -63,6 +60,47 @@ class Ray(Launcher):
                 return _heard(job, job.run.remote([ray.put(work)], asdict(self)), listen, watch)
             finally:
                 ray.kill(job)  # and with it whatever of the job is still alive
+
+    @contextmanager
+    def pool(self, work: Callable[[Any], Any]) -> Iterator[Pool]:
+        """One task a piece; a task whose process or machine was lost is done again elsewhere, as often as `retries`."""
+        ray = _library("ray")
+        with _connected(self):
+            yield Tasks(ray, work, self)
+
+
+class Tasks:
+    """The pool of a cluster. The work crosses machines once, a piece and what comes of it each time."""
+
+    def __init__(self, ray: Any, work: Callable[[Any], Any], asked: Ray) -> None:
+        self.processes, self.ray, self.work = asked.workers, ray, ray.put(work)
+        options = {"num_cpus": asked.cpus, "num_gpus": asked.gpus, "max_retries": asked.retries}
+        self.task = ray.remote(_done).options(**options)
+
+    def submit(self, piece: Any) -> Callable[[], Any]:
+        begun = self.task.remote(self.work, piece)
+        return lambda: self._result(begun)
+
+    def _result(self, begun: Any) -> Any:
+        try:
+            return self.ray.get(begun)
+        except self.ray.exceptions.RayTaskError as failed:
+            raise failed.cause from failed
+        except self.ray.exceptions.RayError as lost:
+            raise TrainingError("launch.lost", reason=" ".join(str(lost).split())[-200:]) from lost
+
+
+def _done(work: Callable[[Any], Any], piece: Any) -> Any:
+    return work(piece)
+
+
+def _library(name: str) -> Any:
+    """Ray, once a part of it is there. Raises MissingExtra."""
+    try:
+        importlib.import_module(name)
+    except ImportError as missing:
+        raise MissingExtra(str(missing.name), "ray") from missing
+    return importlib.import_module("ray")
 
 
 class Job:

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from jishi.core import manifest, publish, registry
 from jishi.core import spec as specs
-from jishi.core.contracts import Operation, option
+from jishi.core.contracts import Launcher, Operation, option
 from jishi.core.errors import DataError, RowError
 from jishi.data.sources import formats
 from jishi.data.sources.limits import Limits
@@ -73,6 +73,9 @@ class CorpusSpec:
     processes: Annotated[int, Field(ge=1, le=256)] | None = option(
         None, "How many work at once; left out, as many as cores are free.", "并行进程数；省略时为空闲核数。"
     )
+    on: Launcher | None = option(
+        None, "Where they run: ray; left out, on this machine.", "进程在何处运行：ray；省略时在本机。"
+    )
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ def clean(spec: CorpusSpec, out: Path) -> Corpus:
         {"path": str(file), "bytes": file.stat().st_size, "sha256": manifest.sha256(file)} for file in _files(spec)
     ]
     beside = [manifest.sha256(file) for operation in spec.operations for file in operation.files()]
-    wanted = {name: value for name, value in specs.dump(spec).items() if name != "processes"}
+    wanted = {name: value for name, value in specs.dump(spec).items() if name not in ("processes", "on")}
     recipe = _digest([FORMAT, sources, wanted, *([beside] if beside else [])])
     if out.exists():
         if not (out / RECORD).is_file():
@@ -149,7 +152,7 @@ def _stages(spec: CorpusSpec, work: Path) -> tuple[list[Tally], Path]:
         def batches(before: Path | None = before) -> Iterator[Batch]:
             return stage.batched(stage.texts(before)) if before else _read(spec)
 
-        found = stage.run(Stage(operations, known, last), batches, folder, processes)
+        found = stage.run(Stage(operations, known, last), batches, folder, processes, spec.on)
         tallies += found if before is None else found[1:]
         before = folder  # what came before is kept until all is done: who goes on asks for its surveys again
         count = found[-1].given

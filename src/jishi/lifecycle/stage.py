@@ -3,8 +3,8 @@
 import json
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import nullcontext
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy
 
 from jishi.core import publish
-from jishi.core.contracts import Operation
+from jishi.core.contracts import Launcher, Operation, Pool
 from jishi.lifecycle.tally import Tally
 
 BATCH = 2**20  # characters a process is given at once
@@ -62,12 +62,17 @@ class Stage:
         return texts, tallies, self.last.survey([one.text for one in texts]) if self.last else None
 
 
-def run(stage: Stage, batches: Callable[[], Iterator[Batch]], folder: Path, processes: int) -> list[Tally]:
-    """Treat all batches; `folder` then holds the parts. The first tally is that of reading, then one for each operation."""
+def run(
+    stage: Stage, batches: Callable[[], Iterator[Batch]], folder: Path, processes: int, on: Launcher | None = None
+) -> list[Tally]:
+    """Treat all batches, in so many processes here or elsewhere; `folder` then holds the parts.
+
+    The first tally is that of reading, then one for each operation.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     publish.sweep(folder)
     done = len(parts(folder))
-    results = _results(stage, _from(batches(), done * PART_BATCHES), processes)
+    results = _results(stage, _from(batches(), done * PART_BATCHES), processes, on)
     while some := [one for _, one in zip(range(PART_BATCHES), results, strict=False)]:
         _write(folder / f"part-{done:05d}", some, surveys=stage.last is not None)
         done += 1
@@ -133,23 +138,40 @@ def _write(part: Path, results: Sequence[Any], *, surveys: bool) -> None:
 _given: Stage | None = None  # what the processes that begin as copies of this one find
 
 
-def _results(stage: Stage, batches: Iterator[Batch], processes: int) -> Iterator[Any]:
+def _results(stage: Stage, batches: Iterator[Batch], processes: int, on: Launcher | None) -> Iterator[Any]:
     """The results of all batches in their order, few at a time in memory."""
+    if on is None and processes == 1:
+        yield from (_told(batch, stage.treat(batch)) for batch in batches)
+        return
+    waiting: deque[tuple[Batch, Callable[[], Any]]] = deque()
+    with on.pool(stage.treat) if on else _here(stage, processes) as pool:
+        for batch in batches:
+            waiting.append((batch, pool.submit(batch)))
+            if len(waiting) > 2 * pool.processes:
+                first, result = waiting.popleft()
+                yield _told(first, result())
+        for first, result in waiting:
+            yield _told(first, result())
+
+
+@dataclass(frozen=True)
+class _Here:
+    """Processes that begin as copies of this one."""
+
+    processes: int
+    pool: ProcessPoolExecutor
+
+    def submit(self, piece: Batch) -> Callable[[], Any]:
+        return self.pool.submit(_treat, piece).result
+
+
+@contextmanager
+def _here(stage: Stage, processes: int) -> Iterator[Pool]:
     global _given
     _given = stage
-    waiting: deque[tuple[Batch, Future[Any]]] = deque()
     try:
-        with ProcessPoolExecutor(processes, get_context("fork")) if processes > 1 else nullcontext() as pool:
-            for batch in batches:
-                if pool is None:
-                    yield _told(batch, _treat(batch))
-                    continue
-                waiting.append((batch, pool.submit(_treat, batch)))
-                if len(waiting) > 2 * processes:
-                    first, future = waiting.popleft()
-                    yield _told(first, future.result())
-            for first, future in waiting:
-                yield _told(first, future.result())
+        with ProcessPoolExecutor(processes, get_context("fork")) as pool:
+            yield _Here(processes, pool)
     finally:
         _given = None
 
