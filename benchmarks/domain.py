@@ -4,8 +4,8 @@
     python benchmarks/domain.py --shares 0 0.1 --passages 200
     python benchmarks/domain.py --table              the table of what has been run so far
 
-smollm2-135m, which was trained on English, reads Chinese laws; replayed are passages of English Wikipedia. Others of both are held
-out; of a document the beginning alone is taken, so that no two parts share one. The learning rate was not searched for.
+smollm2-135m, which was trained on English, reads Chinese laws; replayed are passages of English Wikipedia. Others of both are
+held out; of a document the beginning alone is taken, so that no two parts share one. The learning rate was not searched for.
 """
 
 import argparse
