@@ -31,7 +31,7 @@ def main() -> None:
     options = parse()
     if not options.table:
         texts = write_texts(options)
-        names = ("size", "passages", "pairs", "pretraining", "judged", "rate")
+        names = ("size", "passages", "pairs", "pretraining", "judged", "rate", "writes", "share")
         settings = {name: getattr(options, name) for name in names}
         base = options.out / "base"
         if not (base / "run" / "base").is_dir():
@@ -53,6 +53,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--pairs", type=int, default=3_000, help="to fine-tune on, drawn by chance")
     parser.add_argument("--judged", type=int, default=200, help="dev rows")
     parser.add_argument("--pretraining", type=float, default=1, help="epochs")
+    parser.add_argument("--writes", default="spans", choices=("spans", "text"), help="what pretraining writes")
+    parser.add_argument("--share", type=float, default=0.15, help="of the tokens taken out")
     parser.add_argument("--epochs", type=float, default=2, help="of fine-tuning")
     parser.add_argument("--more", type=float, default=0, help="epochs of a third run, from nothing")
     parser.add_argument("--rate", type=float, default=1e-3, help="learning rate of all runs")
@@ -106,7 +108,7 @@ def pretraining(texts: Path, options: argparse.Namespace) -> dict[str, Any]:
     return {
         "data": {"train": str(texts), "split": [0.99, 0.01, 0]},
         "model": {"name": "transformer-encoder-decoder", "size": options.size, "dropout": 0.1},
-        "objective": {"name": "span-corruption", "max_length": 64},
+        "objective": {"name": "span-corruption", "max_length": 64, "writes": options.writes, "share": options.share},
         "train": {"epochs": options.pretraining, "batch_size": 32, "learning_rate": options.rate, "threads": 1},
     }
 

@@ -60,6 +60,18 @@ def test_what_is_read_and_written_together_are_the_text() -> None:
         assert list(spans) == [302 - place for place in range(len(spans))] == [one for one in read if one >= 203]
 
 
+def test_the_whole_text_is_written_where_that_is_asked_for() -> None:
+    processor, words = t5(), WORDS.split()[:60]
+    whole = [*(3 + number for number in range(60)), processor.eos_token_id]
+    for seed in range(20):
+        spans, text = (
+            taken(SpanCorruption(writes=kind), " ".join(words), processor, seed) for kind in ("spans", "text")
+        )
+        assert text["labels"].tolist() == whole and text["input_ids"].tolist() == spans["input_ids"].tolist()
+    nothing = taken(SpanCorruption(writes="text"), "w1", processor, 0)
+    assert nothing["labels"].tolist() == [tokens.IGNORED]
+
+
 def test_spans_have_the_share_and_the_mean_length_asked_for_and_never_touch() -> None:
     """60 tokens at 0.15 are 9, in 3 spans; 7 tokens are 1.05: one, and two in one of twenty draws."""
     for seed in range(500):

@@ -115,7 +115,7 @@ def apart(model: Any, processor: Any) -> Iterator[tuple[str, Any, Any]]:
 
 
 def check(spec: ModelSpec, read: tuple[str, str]) -> None:
-    """Raises ModelError where a tower reads something else, or towers are named for a model that has none."""
+    """Raises ModelError where a tower reads something else than it is for."""
     for name, part, given in zip(("text", "image"), towers(spec), read, strict=True):
         if given != name:
             raise ModelError("models.wrong-tower", name=part.name, given=given, allowed=name)

@@ -1,9 +1,10 @@
-"""Pretrain an encoder-decoder: write the spans that were taken out of a text (T5, arXiv:1910.10683)."""
+"""Pretrain an encoder-decoder: write the spans that were taken out of a text (T5, arXiv:1910.10683), or all of it (BART,
+arXiv:1910.13461)."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy
 from pydantic import Field
@@ -20,7 +21,7 @@ LEAST = 2  # tokens of a text of which one can be taken and one be left
 
 @dataclass(frozen=True)
 class SpanCorruption(Objective):
-    """Rows: {"text"}, no target. A sentinel is read in the place of each span; the sentinels are written, each with its span."""
+    """Rows: {"text"}, no target. A sentinel is read in the place of each span; what is written says what stood there."""
 
     columns = {"text": "text"}
     targets = ((),)
@@ -31,6 +32,11 @@ class SpanCorruption(Objective):
     )
     span: Annotated[float, Field(ge=1)] = option(
         3.0, "Tokens of a span, in the mean.", "每个片段的平均词元数。", aliases=("mean_noise_span_length",)
+    )
+    writes: Literal["spans", "text"] = option(
+        "spans",
+        "What is written: the spans, each behind its sentinel; or text, the whole of it, which teaches to copy as well.",
+        "写出什么：spans 为各片段（置于其哨兵之后）；text 为全文，同时学会照抄。",
     )
     max_length: int | None = option(
         None,
@@ -62,10 +68,13 @@ class SpanCorruption(Objective):
     def vary(self, features: Features, processor: Any, rng: numpy.random.Generator, *, training: bool) -> Features:  # noqa: ARG002
         """Take spans out, in validation too. A row of which nothing is taken has nothing to be written."""
         ids = features["input_ids"]
-        start, end = tokens.inner(processor, ids)
-        spans = start + drawn(end - start, self.share, self.span, rng)
+        start, stop = tokens.inner(processor, ids)
+        spans = start + drawn(stop - start, self.share, self.span, rng)
         sentinels = processor.convert_tokens_to_ids(list(SENTINELS[: len(spans)]))
         read, written = corrupted(ids, spans, sentinels, processor.eos_token_id)
+        if self.writes == "text" and len(spans):
+            end = [] if processor.eos_token_id is None else [processor.eos_token_id]
+            written = numpy.array([*ids[start:stop], *end], dtype=numpy.int32)
         return {"input_ids": read, "labels": written, "length": features["length"]}
 
     def collate(self, features: Sequence[Features], processor: Any) -> Batch:
