@@ -53,7 +53,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--pairs", type=int, default=3_000, help="to fine-tune on, drawn by chance")
     parser.add_argument("--judged", type=int, default=200, help="dev rows")
     parser.add_argument("--pretraining", type=float, default=1, help="epochs")
-    parser.add_argument("--writes", default="spans", choices=("spans", "text"), help="what pretraining writes")
+    parser.add_argument("--writes", default="spans", choices=("spans", "whole"), help="what pretraining writes")
     parser.add_argument("--share", type=float, default=0.15, help="of the tokens taken out")
     parser.add_argument("--epochs", type=float, default=2, help="of fine-tuning")
     parser.add_argument("--more", type=float, default=0, help="epochs of a third run, from nothing")

@@ -68,7 +68,7 @@ def test_the_whole_text_is_written_where_that_is_asked_for() -> None:
             taken(SpanCorruption(writes=kind), " ".join(words), processor, seed) for kind in ("spans", "text")
         )
         assert text["labels"].tolist() == whole and text["input_ids"].tolist() == spans["input_ids"].tolist()
-    nothing = taken(SpanCorruption(writes="text"), "w1", processor, 0)
+    nothing = taken(SpanCorruption(writes="whole"), "w1", processor, 0)
     assert nothing["labels"].tolist() == [tokens.IGNORED]
 
 

@@ -33,10 +33,10 @@ class SpanCorruption(Objective):
     span: Annotated[float, Field(ge=1)] = option(
         3.0, "Tokens of a span, in the mean.", "每个片段的平均词元数。", aliases=("mean_noise_span_length",)
     )
-    writes: Literal["spans", "text"] = option(
+    writes: Literal["spans", "whole"] = option(
         "spans",
-        "What is written: the spans, each behind its sentinel; or text, the whole of it, which teaches to copy as well.",
-        "写出什么：spans 为各片段（置于其哨兵之后）；text 为全文，同时学会照抄。",
+        "What is written: the spans, each behind its sentinel; or whole, all of the text, which teaches to copy as well.",
+        "写出什么：spans 为各片段（置于其哨兵之后）；whole 为全文，同时学会照抄。",
     )
     max_length: int | None = option(
         None,
@@ -72,7 +72,7 @@ class SpanCorruption(Objective):
         spans = start + drawn(stop - start, self.share, self.span, rng)
         sentinels = processor.convert_tokens_to_ids(list(SENTINELS[: len(spans)]))
         read, written = corrupted(ids, spans, sentinels, processor.eos_token_id)
-        if self.writes == "text" and len(spans):
+        if self.writes == "whole" and len(spans):
             end = [] if processor.eos_token_id is None else [processor.eos_token_id]
             written = numpy.array([*ids[start:stop], *end], dtype=numpy.int32)
         return {"input_ids": read, "labels": written, "length": features["length"]}
