@@ -65,7 +65,7 @@ def test_the_whole_text_is_written_where_that_is_asked_for() -> None:
     whole = [*(3 + number for number in range(60)), processor.eos_token_id]
     for seed in range(20):
         spans, text = (
-            taken(SpanCorruption(writes=kind), " ".join(words), processor, seed) for kind in ("spans", "text")
+            taken(SpanCorruption(writes=kind), " ".join(words), processor, seed) for kind in ("spans", "whole")
         )
         assert text["labels"].tolist() == whole and text["input_ids"].tolist() == spans["input_ids"].tolist()
     nothing = taken(SpanCorruption(writes="whole"), "w1", processor, 0)
