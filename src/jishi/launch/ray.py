@@ -97,10 +97,11 @@ def _done(work: Callable[[Any], Any], piece: Any) -> Any:
 def _library(name: str) -> Any:
     """Ray, once a part of it is there. Raises MissingExtra."""
     try:
+        ray = importlib.import_module("ray")
         importlib.import_module(name)
     except ImportError as missing:
         raise MissingExtra(str(missing.name), "ray") from missing
-    return importlib.import_module("ray")
+    return ray
 
 
 class Job:
