@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from jishi.core.contracts import Batch
+from jishi.core.errors import TrainingError
 
 AT_ONCE = 2**24  # logits held at a time: with fewer, the whole weight is read and its gradient written more often
 POSITIONS = 64  # at least so many at a time, for the same reason
@@ -55,7 +56,7 @@ def logits_at(model: Any, inputs: Batch, places: torch.Tensor) -> torch.Tensor:
     """Logits (N, V) at the N true places (B, T) only: the head, most of the cost, sees no other state.
 
     The last states of the backbone, or of its decoder where it has one, are gathered on their way to the head, so any
-    transformers model with one of each will do.
+    transformers model with one of each will do. A head that reads more of a row than one state sees them all.
     """
 
     def gather(module: Any, given: Any, output: Any) -> Any:  # noqa: ARG001
@@ -65,6 +66,8 @@ def logits_at(model: Any, inputs: Batch, places: torch.Tensor) -> torch.Tensor:
         return output
 
     inner = whole(model)
+    if getattr(inner, "reads_rows", False):
+        return model(**inputs).logits[places]
     last = inner.get_decoder() if inner.config.is_encoder_decoder else inner.base_model
     hook = last.register_forward_hook(gather)
     try:
@@ -118,6 +121,9 @@ class Total(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+        if getattr(ctx, "spent", False):
+            raise TrainingError("training.no-second-way-back")
+        ctx.spent = True
         given = (*ctx.saved_tensors, *ctx.others)  # nobody else has them: a second whole gradient need not be made
         scaled = [None if one is None else one.mul_(gradient) for one in given]
         return (*scaled, None, None)

@@ -21,7 +21,7 @@ from jishi.models.spec import ModelSpec
 
 NAME = "dual-encoder"
 READS = "image+text"  # the modality of what reads both
-DEFAULTS = {"text": "transformer-encoder", "image": "resnet"}
+DEFAULTS = {"text": "text-cnn", "image": "resnet"}
 WIDTH = 128  # of the space
 SCALE = math.log(1 / 0.07)  # cosines are multiplied by e to this at first, as in the paper
 
@@ -96,8 +96,8 @@ class DualEncoder(PreTrainedModel):
 
 def towers(spec: ModelSpec) -> tuple[ModelSpec, ModelSpec]:
     """What the tower of texts is made from, which takes the spec's options, and what that of pictures."""
-    text = replace(spec, name=spec.text or DEFAULTS["text"], text=None, image=None)
-    return text, ModelSpec(spec.image or DEFAULTS["image"], size=spec.size, dropout=spec.dropout)
+    text = replace(spec, name=spec.text or DEFAULTS["text"], text=None, image=None, side=None)
+    return text, ModelSpec(spec.image or DEFAULTS["image"], size=spec.size, side=spec.side, dropout=spec.dropout)
 
 
 def join(text: PreTrainedModel, image: PreTrainedModel, pooling: str) -> DualEncoder:

@@ -5,6 +5,7 @@ module makes transformers' Auto classes read such folders. Losses are computed e
 """
 
 import inspect
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -216,6 +217,14 @@ def fresh(model: Any) -> list[str]:
     return [name for name in own if name != BESIDE] + further
 
 
+def freeze(model: Any) -> Any:
+    """The model of which only the head that begins anew still learns."""
+    model.requires_grad_(False)
+    for name in fresh(model):
+        model.get_submodule(name).requires_grad_(True)
+    return model
+
+
 def shed(model: Any) -> Any:
     """What of a pretrained model others start from: it with its own head, or its backbone where that serves pretraining alone."""
     if hasattr(model, BESIDE):
@@ -236,6 +245,31 @@ def stack(model: nn.Module) -> nn.ModuleList | None:
     """The list that holds the backbone's blocks: its largest list of modules."""
     lists = [module for module in backbone(model).modules() if isinstance(module, nn.ModuleList) and len(module) > 1]
     return max(lists, key=lambda found: sum(weight.numel() for weight in found.parameters()), default=None)
+
+
+def depths(model: nn.Module) -> dict[str, int]:
+    """How far the parts of the backbone lie below the head, by name: a top block 1, what comes before the blocks one more than
+    the lowest; empty where it has no blocks. Of an encoder-decoder, each stack is counted from its own top."""
+    named = {module: name for name, module in model.named_modules()}
+    found: dict[str, int] = {}
+    before: list[str] = []
+    for module in _outermost(backbone(model)):
+        if isinstance(module, nn.ModuleList):
+            found |= {named[block]: len(module) - place for place, block in enumerate(module)}
+        elif isinstance(module, nn.Embedding) or not found:
+            before.append(named[module])
+    return found and {**dict.fromkeys(before, max(found.values()) + 1), **found}
+
+
+def _outermost(module: nn.Module) -> Iterator[nn.Module]:
+    """Its lists of modules, and what has weights outside of them, as they are defined."""
+    for child in module.children():
+        if isinstance(child, nn.ModuleList) and len(child) > 1:
+            yield child
+            continue
+        if any(True for _ in child.parameters(recurse=False)):
+            yield child
+        yield from _outermost(child)
 
 
 def backbone(model: nn.Module) -> Any:

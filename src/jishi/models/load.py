@@ -8,9 +8,10 @@ from typing import Any
 import transformers
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from jishi.core.bundle import Bundle
 from jishi.core.contracts import Base, Head, Row
 from jishi.core.errors import ModelError
-from jishi.models import beside, checkpoint, depth, dual, folder, grow, heads, prune, special, tokenizer
+from jishi.models import adapters, beside, checkpoint, depth, dual, folder, grow, heads, prune, special, tokenizer
 from jishi.models.heads import HEADS, PooledConfig
 from jishi.models.origin import locate
 from jishi.models.scratch import _design as scratch
@@ -76,9 +77,11 @@ def processor(spec: ModelSpec, rows: Iterable[Row] | None = None, extra: Sequenc
     if spec.tokens and not (isinstance(origin, scratch.Design) and origin.learns):
         raise ModelError("models.no-pattern", name=spec.name)
     if spec.tokenizer:
-        return special.give(_given(spec, origin), extra)
+        return special.give(_sized(_given(spec, origin), spec), extra)
     if isinstance(origin, scratch.Design):
-        return special.give(origin.processor(spec.name, rows, spec.tokens), extra)
+        return special.give(_sized(origin.processor(spec.name, rows, spec.tokens), spec), extra)
+    if spec.side:
+        raise ModelError("models.no-side", name=spec.name)
     found = checkpoint.processor(origin)
     if rows is not None and learns_processor(spec):
         whole = spec.vocabulary == "scripts"
@@ -130,6 +133,15 @@ def _dual(spec: ModelSpec, head: Head, found: Base, processor: Any) -> PreTraine
     )
 
 
+def trained(read: Bundle) -> tuple[PreTrainedModel, Any]:
+    """A bundle's model with its adapters, ready to answer, and its processor. Raises ModelError as `reload` does."""
+    objective, adaptation = read.objective, read.adaptation
+    model, processor = reload(read.path, objective.head().architecture)
+    if adaptation and adaptation.beside:
+        model = adapters.fill(adaptation.apply(model, objective), read.path)
+    return model.eval(), processor
+
+
 def reload(path: Path, architecture: str) -> tuple[PreTrainedModel, Any]:
     """A saved bundle's model and processor, exactly: ModelError where any weight is missing, left over or misshapen."""
     config = checkpoint.config(path)
@@ -156,6 +168,15 @@ def _given(spec: ModelSpec, origin: Any) -> Any:
     ):  # it reads one text, or tells two apart by marks
         found.model_input_names = [name for name in found.model_input_names if name != "token_type_ids"]
     return found
+
+
+def _sized(processor: Any, spec: ModelSpec) -> Any:
+    """What reads pictures, in the size asked for. Raises ModelError where it reads something else."""
+    if spec.side:
+        if not hasattr(processor, "size"):
+            raise ModelError("models.no-side", name=spec.name)
+        processor.size = {"height": spec.side, "width": spec.side}
+    return processor
 
 
 def _from_scratch(spec: ModelSpec, design: scratch.Design, head: Head, base: Base, processor: Any) -> PreTrainedModel:

@@ -30,7 +30,7 @@ class Steps:
         self.prompts = [row[kept].tolist() for row, kept in zip(ids, mask.bool(), strict=True)]
         if model.config.is_encoder_decoder:
             states = inner.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
-            self.fixed = {"states": states, "attention_mask": mask}
+            self.fixed = {"states": states, "input_ids": ids, "attention_mask": mask}
             self.ids = ids.new_full((len(ids), 1), model.config.decoder_start_token_id)
             self.said = [row.tolist() for row in self.ids]
             self.room = [ENDLESS] * len(ids)
@@ -44,8 +44,8 @@ class Steps:
     def logits(self) -> torch.Tensor:
         """What may come next, (rows, V) in fp32."""
         if self.fixed:
-            states, mask = self.fixed["states"], self.fixed["attention_mask"]
-            given = {"encoder_outputs": (states,), "attention_mask": mask, "decoder_input_ids": self.ids}
+            given = {name: value for name, value in self.fixed.items() if name != "states"}
+            given |= {"encoder_outputs": (self.fixed["states"],), "decoder_input_ids": self.ids}
         else:
             more = {"position_ids": self.positions, "logits_to_keep": 1}
             given = {"input_ids": self.ids, "attention_mask": self.mask}

@@ -12,7 +12,7 @@ from jishi.models.scratch import _design
 from jishi.models.spec import ModelSpec
 
 LEARNT = [name for name in _design.names() if _design.get(name).learns]
-PAIRS = ("bart", "t5", "transformer-encoder-decoder")  # read only to write
+PAIRS = ("bart", "pointer-generator", "t5", "transformer-encoder-decoder")  # read only to write
 TEXT = [name for name in LEARNT if name not in PAIRS]
 DECODERS = ("gpt2", "gru", "lstm", "transformer-decoder")
 PICTURES = [name for name in _design.names() if not _design.get(name).learns]
@@ -145,10 +145,11 @@ def test_the_encoder_decoder_s_folder_is_one_that_transformers_reads_by_itself(n
     start = words.eos_token_id if name == "bart" else words.pad_token_id  # as each of the papers' models does
     assert plain.config.decoder_start_token_id == start and plain.config.eos_token_id == words.eos_token_id
     inputs = words(SENTENCES, return_tensors="pt", padding=True)
-    targets = torch.tensor([[9, 8, 7], [9, 8, 6]])
-    found = plain(**inputs, labels=targets).logits
-    assert torch.equal(found, model(**inputs, labels=targets).logits)
-    assert torch.equal(found[0, :2], plain(**inputs, labels=torch.tensor([[9, 5, 5], [9, 5, 5]])).logits[0, :2])
+    before = torch.tensor([[start, 9, 8], [start, 9, 8]])
+    found = plain(**inputs, decoder_input_ids=before).logits
+    assert torch.equal(found, model(**inputs, decoder_input_ids=before).logits)
+    before[:, 2] = 5
+    assert torch.equal(found[0, :2], plain(**inputs, decoder_input_ids=before).logits[0, :2])
     assert load.base(ModelSpec(str(tmp_path))).max_length == 512
     assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
     assert found.std() < 2
@@ -172,3 +173,32 @@ def test_image_designs_save_and_load(name: str, tmp_path: Path) -> None:
     again, reread = load.reload(tmp_path, head.architecture)
     assert torch.equal(again(**reread(picture, return_tensors="pt")).logits, expected)
     assert load.base(ModelSpec(str(tmp_path))).modality == "image"
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_pictures_are_read_as_large_as_asked_for(name: str, tmp_path: Path) -> None:
+    """A dot of two pixels in 64 is one of four in 128, and the folder remembers."""
+    head = Head("ForImageClassification", {"num_labels": 3})
+    model, processor = build(ModelSpec(name, size="nano", side=128), head)
+    picture = Image.linear_gradient("L").resize((50, 30))
+    inputs = processor(picture, return_tensors="pt")
+    assert inputs["pixel_values"].shape == (1, 3, 128, 128)
+    model.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    again, reread = load.reload(tmp_path, head.architecture)
+    assert torch.equal(again(**reread(picture, return_tensors="pt")).logits, model(**inputs).logits)
+
+
+@pytest.mark.parametrize("name", ["text-cnn", "e5-small", "efficientnet-lite0"])
+def test_what_brings_its_own_size_or_reads_texts_is_given_none(name: str) -> None:
+    with pytest.raises(ModelError) as refused:
+        load.processor(ModelSpec(name, side=128), ROWS)
+    assert refused.value.code == "models.no-side"
+
+
+def test_the_side_is_that_of_a_dual_encoder_s_pictures() -> None:
+    processor = load.processor(ModelSpec("dual-encoder", size="nano", side=96), ROWS)
+    assert processor.image_processor(Image.new("RGB", (9, 9)), return_tensors="pt")["pixel_values"].shape[-2:] == (
+        96,
+        96,
+    )

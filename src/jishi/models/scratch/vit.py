@@ -7,19 +7,19 @@ from transformers import ViTConfig, ViTImageProcessorPil
 
 from jishi.models.scratch._design import Design
 
-SIDE, PATCH = 64, 8  # pixels pictures are resized to, and of a patch: 64 patches
+SIDE, PATCH = 64, 8  # pixels pictures are resized to unless `side` says so, and of a patch: 64 patches
 # D, layers, heads
 SIZES = {"nano": (64, 2, 2), "tiny": (128, 4, 4), "mini": (256, 6, 4), "small": (384, 12, 6), "base": (768, 12, 12)}
 
 
-def _config(size: str, _: Any) -> ViTConfig:
+def _config(size: str, processor: Any) -> ViTConfig:
     width, layers, heads = SIZES[size]
     return ViTConfig(
         hidden_size=width,
         num_hidden_layers=layers,
         num_attention_heads=heads,
         intermediate_size=4 * width,
-        image_size=SIDE,
+        image_size=processor.size["height"],
         patch_size=PATCH,
         encoder_stride=PATCH,
         initializer_range=width**-0.5,  # with transformers' 0.02 a narrow model hardly mixes anything at first
