@@ -114,9 +114,10 @@ def test_both_passes_of_a_piece_see_the_same_dropout():
 def test_two_processes_add_up_to_one():
     value, expected = whole()
     meeting, found = Meeting(), {}
+    models = [Net(), Net()]  # made one after the other: a network draws its weights from the seed all threads share
 
     def work(rank, *cuts):
-        model = Net()
+        model = models[rank]
         one = update(model, meeting.ranks(rank))
         found[rank] = (*joint.accumulate(one, pieces(one, *cuts))[:2], gradients(model))
 
@@ -149,3 +150,13 @@ def test_shards_are_refused(tmp_path, monkeypatch):
     with pytest.raises(TrainingError) as refused:
         loop(tmp_path, rows(4), objective=Spread(), shard=True)
     assert refused.value.code == "training.shard-joint"
+
+
+@pytest.mark.parametrize(("settings", "refused"), [({}, True), ({"accumulation": 2}, False)])
+def test_a_row_alone_in_its_step_is_refused(tmp_path, settings, refused):
+    if not refused:
+        loop(tmp_path, rows(4), objective=Spread(), batch_size=1, **settings)
+        return
+    with pytest.raises(TrainingError) as caught:
+        loop(tmp_path, rows(4), objective=Spread(), batch_size=1, **settings)
+    assert caught.value.code == "training.joint-alone"

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from jishi.core import registry
-from jishi.core.contracts import Objective
+from jishi.core.contracts import Adaptation, Objective
 from jishi.core.errors import TrainingError
 from jishi.models import load
 from jishi.models.spec import ModelSpec
@@ -41,6 +41,22 @@ def gradient(model, given):
     loss = sum((model(x[index])[0] - y[index]) ** 2 for index in range(len(given))) / len(given)
     found = torch.autograd.grad(loss, list(model.parameters()))
     return dict(zip((name for name, _ in model.named_parameters()), found, strict=True))
+
+
+class Watched(Adaptation):
+    """Slows the body with time, and hears of every step."""
+
+    def __init__(self):
+        self.heard = []
+
+    def apply(self, model, objective):
+        return model
+
+    def rates(self, model, progress):
+        return {"body": 1 - progress}
+
+    def advance(self, model, step, steps):
+        self.heard.append((step, steps, model.head.weight.grad is not None))
 
 
 # --- one step ---------------------------------------------------------------------------------------------------------
@@ -354,3 +370,20 @@ def test_no_epoch_and_a_fitted_head_is_a_linear_probe(tmp_path):
     with pytest.raises(TrainingError) as raised:
         reviews(tmp_path / "b", epochs=0)
     assert raised.value.code == "training.no-steps"
+
+
+def test_an_adaptation_sets_rates_by_progress_and_is_told_of_every_step_while_gradients_stand(tmp_path, monkeypatch):
+    adaptation, told = Watched(), []
+    one = loop(tmp_path, rows(8), adaptation=adaptation, batch_size=2, epochs=1, **PLAIN_SGD)
+    real = torch.optim.SGD.step
+
+    def step(self, *given):
+        told.append({group["module"]: group["lr"] for group in self.param_groups})
+        return real(self, *given)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", step)
+    run(one)
+    assert adaptation.heard == [(1, 4, True), (2, 4, True), (3, 4, True), (4, 4, True)]
+    assert [found["body"] for found in told] == pytest.approx([1e-2, 0.75e-2, 0.5e-2, 0.25e-2])
+    assert [found[""] for found in told] == pytest.approx([1e-2] * 4)
+    assert one.model.head.weight.grad is None

@@ -13,6 +13,7 @@ import torch
 import torch.multiprocessing as multiprocessing
 
 import tiny
+from jishi.adaptation.adalora import AdaLoRA
 from jishi.adaptation.full import Full
 from jishi.adaptation.lora import LoRA
 from jishi.core import publish
@@ -75,6 +76,7 @@ def one(
     return Loop(
         adapt.apply(model, task), task, processor, TrainSpec(**{**HARD, **settings}),
         train=given, validation=given[:3], head=["classifier"], learning_rate=1e-2, folder=folder, seed=0, probes=probes,
+        adaptation=adapt,
     )  # fmt: skip
 
 
@@ -264,6 +266,9 @@ def test_what_shards_can_not_do_is_refused(tmp_path, monkeypatch):
     with pytest.raises(TrainingError) as raised:
         one(tmp_path, shard=True, probes=[None])
     assert raised.value.code == "training.shard-probes"
+    with pytest.raises(TrainingError) as raised:
+        one(tmp_path, shard=True, adapt=AdaLoRA())
+    assert raised.value.code == "training.shard-adaptation"
 
 
 def test_a_lost_process_is_told_soon(tmp_path):

@@ -6,10 +6,13 @@ from typing import Any
 
 import torch
 
+from jishi.core.contracts import Adaptation, Objective
 from jishi.core.errors import TrainingError
 from jishi.training.features import Encoded
+from jishi.training.linear_probe import LinearProbe
 from jishi.training.optimizer import in_modules
 from jishi.training.ranks import local
+from jishi.training.spec import TrainSpec
 
 # Steps in a row with a loss of exactly 0 after which nothing can be learnt (one such batch may be chance).
 ZERO_STEPS = 3
@@ -23,6 +26,34 @@ def check_rows(features: Encoded, max_unknown: float) -> None:
         raise TrainingError("training.unknown-tokens", given=f"{features.unknown:.1%}", allowed=f"{max_unknown:.1%}")
     if features.truncated == 1:
         raise TrainingError("training.all-truncated", rows=len(features))
+
+
+def check_asked(
+    spec: TrainSpec,
+    objective: Objective,
+    adaptation: Adaptation | None,
+    probes: Sequence[LinearProbe],
+    *,
+    sharded: bool,
+) -> None:
+    """Rows can be held against each other only where a step has several; of a model in shards nothing can be asked that
+    needs whole weights."""
+    if objective.joint and spec.batch_size * spec.accumulation == 1:
+        raise TrainingError("training.joint-alone")
+    if objective.joint and spec.regularize:
+        raise TrainingError("training.joint-regularized")
+    if any(one.replaces for one in spec.regularize[1:]):
+        raise TrainingError("training.replaces-first")
+    asked = {
+        "training.shard-fit-head": bool(spec.fit_head),
+        "training.shard-probes": bool(probes),
+        "training.shard-average": spec.average is not None,
+        "training.shard-joint": objective.joint,
+        "training.shard-adaptation": adaptation is not None and type(adaptation).advance is not Adaptation.advance,
+    }
+    for code, found in asked.items():
+        if sharded and found:
+            raise TrainingError(code)
 
 
 def check_loss(losses: Sequence[float], step: int) -> None:

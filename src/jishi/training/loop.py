@@ -4,7 +4,7 @@ import math
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,13 @@ from typing import Any
 import torch
 
 from jishi.core import manifest
-from jishi.core.contracts import Objective, Row, Task
+from jishi.core.contracts import Adaptation, Objective, Row, Task
 from jishi.core.errors import TrainingError
 from jishi.models.environment import free_cores, precision
-from jishi.models.parameters import parameters
 from jishi.training import checkpoint, compiled, dropout, guards, memory, optimizer, random_state
+from jishi.training.averages import Averages
 from jishi.training.batching import epoch_batches
+from jishi.training.facts import facts
 from jishi.training.features import Encoded
 from jishi.training.feed import Maker, Piece, feed
 from jishi.training.fit_head import fit_head
@@ -86,11 +87,12 @@ class Loop:
         seed: int,
         store: Store | None = None,
         probes: Sequence[LinearProbe] = (),
+        adaptation: Adaptation | None = None,
     ) -> None:
         self.stop = False  # asked for by a face; `_stopping` once all processes know
         self.model, self.objective, self.processor, self.spec = model, objective, processor, spec
         self.validation, self.head, self.folder, self.seed = validation, head, folder / CHECKPOINTS, seed
-        self.store, self.probes = store, probes
+        self.store, self.probes, self.adaptation = store, probes, adaptation
         self.ranks = Ranks.join()
         self.device, self._stopping = self.ranks.device, False
         self.features = Encoded(objective, train, processor)
@@ -99,12 +101,7 @@ class Loop:
             Encoded(objective, validation, processor) if validation is not None and len(validation) else None
         )
         sharded = spec.shard and self.ranks.count > 1
-        if sharded and spec.fit_head:
-            raise TrainingError("training.shard-fit-head")
-        if sharded and probes:
-            raise TrainingError("training.shard-probes")
-        if sharded and objective.joint:
-            raise TrainingError("training.shard-joint")
+        guards.check_asked(spec, objective, adaptation, probes, sharded=sharded)
         # For pictures, channels last is the order in memory that convolutions read fastest; other weights have no such order.
         if not sharded:
             self.model.to(self.device, memory_format=torch.channels_last)
@@ -112,20 +109,23 @@ class Loop:
             memory.compute_again(model)
         self.used = used_rows(model, objective, processor, self.features)
         self.shards = Shards(model, self.ranks, self.used) if sharded else None
-        self.optimizer = optimizer.build(model, head, spec, spec.learning_rate or learning_rate, self.used, self.shards)
+        self.optimizer = optimizer.build(model, head, spec, learning_rate, self.used, self.shards, self._rates(0.0))
         self.precision = precision() if spec.precision == "auto" else spec.precision
         self.steps = self._count_steps()
         if not self.steps and not spec.fit_head:
             raise TrainingError("training.no-steps")
+        self.averages = Averages(model, spec.average, self.steps) if spec.average else None
         beside = int(os.environ.get("LOCAL_WORLD_SIZE", self.ranks.count))  # processes on this machine
         self.at = Progress(threads=spec.threads or max(1, free_cores() // beside))
         self.update = Update(
             model, objective, self.optimizer, lambda rows: self._maker()(rows), self.features.lengths, self.ranks,
-            self.precision, spec.max_grad_norm, self.used, self.shards,
+            self.precision, spec.max_grad_norm, self.used, self.shards, after=self._advance,
+            regularize=[one.initialize(self.features) for one in spec.regularize],
         )  # fmt: skip
         self.survey = Survey(self.update, lambda rows: self._maker()(rows, training=False))
         # Worth it from epoch 2 on. With shards no process may be asked alone.
-        self.records = not sharded and self.steps > len(self._windows(0)) and recordable(model, head, objective)
+        alike = not sharded and not spec.regularize
+        self.records = alike and self.steps > len(self._windows(0)) and recordable(model, head, objective)
 
     def events(self, *, resume: bool = True) -> Iterator[Event]:
         """Train, and tell. With `resume`, goes on from the newest checkpoint that verifies."""
@@ -155,7 +155,7 @@ class Loop:
         self.update.packs = self.survey.packs()
         self.flops = self.survey.flops() if self.steps else 0.0
         self.at.compiled = self.at.compiled if resumed else self._pays()
-        yield Event("start", self.at.step, self._facts(resumed, damaged))
+        yield Event("start", self.at.step, facts(self, resumed, damaged))
         started = time.monotonic() - self.at.seconds
         if self.spec.fit_head == "before" and not self.at.step:
             yield self._fit_head()
@@ -169,13 +169,15 @@ class Loop:
             return
         guards.check_moved(before, self.model, self.head, self.ranks.gather)
         self._take_best()
+        if self.averages:
+            self.averages.settle()
         if self.shards:
             self.model = self.shards.assemble()
         if self.spec.fit_head == "after":
             yield self._fit_head()
         self.at.seconds = time.monotonic() - started
-        facts = {"best": self.at.best, "best_step": self.at.best_step, "seconds": self.at.seconds}
-        yield Event("end", self.at.step, facts)
+        best = {"best": self.at.best, "best_step": self.at.best_step, "seconds": self.at.seconds}
+        yield Event("end", self.at.step, best)
 
     def _epochs(self, started: float) -> Iterator[Event]:
         """Every step that is left, with the validations and checkpoints between."""
@@ -239,28 +241,6 @@ class Loop:
         self.ranks.align(self.model)  # each process has fitted its own, up to rounding
         return Event("head", self.at.step, found)
 
-    def _facts(self, resumed: Path | None, damaged: list[Path]) -> dict[str, Any]:
-        counted, learning = parameters(self.model), [one for one in self.model.parameters() if one.requires_grad]
-        return {
-            "steps": self.steps,
-            "rows": len(self.features),
-            "tokens": sum(self.features.lengths),
-            "validation_rows": len(self.held_out or ()),
-            "precision": self.precision,
-            "threads": self.at.threads,
-            "compiled": self.at.compiled,
-            "device": str(self.device),
-            "parameters": counted.whole,
-            "inner_parameters": counted.inner,
-            "trainable_parameters": sum(one.numel() for one in learning),
-            "flops_per_token": round(self.flops),
-            "unknown": self.features.unknown,
-            "truncated": self.features.truncated,
-            "cut": self.features.cut,
-            "resumed_from": str(resumed) if resumed else None,
-            "damaged": [str(path) for path in damaged],
-        }
-
     def _windows(self, epoch: int) -> list[list[list[int]]]:
         """The batches of an epoch, grouped by optimizer step; the last group may be smaller."""
         spec = self.spec
@@ -282,7 +262,7 @@ class Loop:
 
     def _step(self, window: list[list[int]], pieces: list[Piece]) -> dict[str, Any]:
         """One optimizer step over a window, of which this process computes its pieces; what is told of it."""
-        optimizer.set_rate(self.optimizer, self.spec, self.at.step, self.steps)
+        optimizer.set_rate(self.optimizer, self.spec, self.at.step, self.steps, self._rates(self.at.step / self.steps))
         rows = [row for batch in window for row in batch]
         found = self.update.step(pieces, self.at.step + 1)
         self.at.losses = [*self.at.losses[-9:], found["loss"]]
@@ -295,6 +275,15 @@ class Loop:
             "rows": len(rows),
             "tokens": sum(self.features.lengths[row] for row in rows),
         }
+
+    def _rates(self, progress: float) -> Mapping[str, float]:
+        return self.adaptation.rates(self.model, progress) if self.adaptation else {}
+
+    def _advance(self, step: int) -> None:
+        if self.adaptation:
+            self.adaptation.advance(self.model, step, self.steps)
+        if self.averages:
+            self.averages.take(step)
 
     def _fed(self, windows: list[list[list[int]]]) -> Iterator[list[Piece]]:
         """This process's share of the windows, with their batches, in pieces that memory has room for."""
@@ -314,9 +303,10 @@ class Loop:
         better = False
         due = final or (step % spec.validate_every == 0 if spec.validate_every else epoch_ends)
         if due and self.held_out is not None and self.validation is not None:
-            scores = validate(
-                self.objective, self.model, self.processor, self.held_out, self.validation, seed=self.seed
-            )
+            with self.averages.used() if self.averages else nullcontext():
+                scores = validate(
+                    self.objective, self.model, self.processor, self.held_out, self.validation, seed=self.seed
+                )
             scores = self.ranks.gather(scores)[0]  # all must decide alike
             better = self._judge(scores)
             yield Event("validation", step, scores)

@@ -112,7 +112,13 @@ def packable(model: nn.Module, objective: Objective, batch: Batch) -> bool:
             plain = _real(objective.loss(model, batch).outputs, mask)
             with packed(model, batch):
                 found = _real(objective.loss(model, batch).outputs, mask)
-    except (RuntimeError, TypeError, ValueError, AttributeError):  # the blocks are no plain stack over tokens
+    except (
+        RuntimeError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        IndexError,
+    ):  # the blocks are no plain stack over tokens
         return False
     finally:
         model.train(training)

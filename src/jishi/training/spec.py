@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
 
-from jishi.core.contracts import option
+from jishi.core.contracts import Regularization, option
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,16 @@ class TrainSpec:
     )
     weight_decay: Annotated[float, Ge(0)] = option(
         0.01, "Decay of weight matrices (never of biases or norms).", "权重衰减。"
+    )
+    regularize: tuple[Regularization, ...] = option(
+        (),
+        "What makes the result hold against noise (fgm, r-drop, mixup, …); the last is laid around those before it.",
+        "使结果更稳健的方法（fgm、r-drop、mixup 等）；后者包在前者之外。",
+    )
+    average: Literal["ema", "swa"] | None = option(
+        None,
+        "Judge and keep an average of the weights: moving (ema), or equal over the last quarter (swa: arXiv:1803.05407).",
+        "验证并保留权重的平均值：滑动平均（ema），或最后四分之一步数的等权平均（swa：arXiv:1803.05407）。",
     )
     max_grad_norm: Annotated[float, Gt(0)] = option(
         1.0, "Gradients are scaled down to this norm.", "梯度裁剪的范数上限。"

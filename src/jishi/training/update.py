@@ -3,12 +3,13 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 
-from jishi.core.contracts import Batch, Loss, Objective
+from jishi.core.contracts import Batch, Loss, Objective, Regularization
 from jishi.core.errors import TrainingError
 from jishi.models.inference import to
 from jishi.training import guards, joint, memory, random_state
@@ -37,6 +38,14 @@ class Update:
     states: States | None = None
     packs: bool = False  # whether the blocks skip the padding
     room: int | None = None  # padded tokens computed at once
+    ask: Callable[[Batch], Loss] = field(init=False)
+    regularize: Sequence[Regularization] = ()
+    after: Callable[[int], None] = lambda _: None  # told of each step that is done, while its gradients stand
+
+    def __post_init__(self) -> None:
+        self.ask = partial(self.objective.loss, self.model)
+        for one in self.regularize:
+            self.ask = partial(one.loss, self.model, ask=self.ask)
 
     def step(self, pieces: Sequence[Piece], number: int) -> dict[str, Any]:
         """The step `number`: one that does not fit is done again in smaller pieces, with the same random numbers.
@@ -62,7 +71,7 @@ class Update:
     def loss(self, rows: Sequence[int], batch: Batch) -> Loss:
         """The forward pass of some rows, in the precision of the run, with the frozen part played back where it was recorded."""
         with self.ready(rows):
-            return self.objective.loss(self.model, batch)
+            return self.ask(batch)
 
     @contextmanager
     def ready(self, rows: Sequence[int]) -> Iterator[None]:
@@ -126,6 +135,7 @@ class Update:
         norm = math.hypot(float(torch.nn.utils.get_total_norm(whole)), math.sqrt(squares)) / count
         guards.check_gradient(norm, number)
         self._scaled_step([*whole, *cut], min(1.0, self.max_grad_norm / (norm + 1e-6)) / count)
+        self.after(number)
         self.optimizer.zero_grad(set_to_none=True)
         if self.used:
             self.used.write()

@@ -1,0 +1,1 @@
+"""One file a way to make what is learnt hold against noise."""
