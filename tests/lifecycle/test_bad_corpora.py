@@ -8,6 +8,7 @@ import pytest
 
 import jishi
 from jishi.core.errors import DataError
+from jishi.lifecycle import stage
 from jishi.lifecycle.corpus import TRAIN, CorpusSpec, Source, clean
 
 LINE = "a line of text that stays"
@@ -42,6 +43,28 @@ def refusal(source, out, **settings):
 def test_a_corpus_needs_no_model_library(tmp_path):
     (tmp_path / "a.txt").write_text(LINE)
     assert measured(tmp_path / "a.txt", tmp_path / "out")[2] == "[]"
+
+
+@pytest.mark.parametrize("done", [0, 2])
+def test_what_fails_before_anything_is_done_leaves_nothing_behind(tmp_path, monkeypatch, done):
+    """As a cluster that is too small does. What was done stays for who tries again."""
+    (tmp_path / "a.txt").write_text("\n".join([LINE] * 4))
+    monkeypatch.setattr(stage, "BATCH", 1)
+    monkeypatch.setattr(stage, "PART_BATCHES", 1)
+    treat, calls = stage.Stage.treat, []
+
+    def fail(self, batch):
+        calls.append(batch)
+        if len(calls) > done:
+            raise OSError("full")
+        return treat(self, batch)
+
+    monkeypatch.setattr(stage.Stage, "treat", fail)
+    with pytest.raises(OSError, match="full"):
+        clean(spec(tmp_path / "a.txt"), tmp_path / "out")
+    left = sorted(path.name for path in tmp_path.rglob("part-*"))
+    assert left == [f"part-{number:05d}" for number in range(done)]
+    assert (tmp_path / ".out.work").exists() == bool(done)
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import jishi
 from eight import picture
 from jishi.core import registry
 from jishi.core.contracts import Adaptation
-from jishi.core.errors import BundleError, DataError, TrainingError
+from jishi.core.errors import BundleError, DataError, ModelError, TrainingError
 from jishi.predictor import Predictor
 
 GOOD = ["很好用", "质量很好", "非常满意", "值得购买", "works well", "love it", "great value", "very good"]
@@ -46,6 +46,32 @@ def test_text_becomes_a_bundle_that_answers_as_evaluated(reviews: Path, tmp_path
         assert (run.folder / name).is_file(), name
     again = jishi.evaluate(bundle=run.bundle, data=reviews)
     assert again["rows"] == 128
+
+
+def test_what_can_not_be_folded_in_goes_with_the_bundle_and_is_no_base(reviews: Path, tmp_path: Path) -> None:
+    small = {**SMALL, "model": {"name": "modernbert", "size": "nano"}, "train": {**SMALL["train"], "epochs": 8}}
+    adapt = {"name": "prompt-tuning", "text": "good or bad"}
+    run = jishi.finetune(data=reviews, out=tmp_path / "run", task="text-classification", adapt=adapt, **small)
+    assert run.bundle is not None
+    predictor = jishi.load(run.bundle)
+    assert predictor.replay().flips == 0
+    assert (run.bundle / "adapter.safetensors").is_file()
+    record = json.loads((run.bundle / "jishi.json").read_text(encoding="utf-8"))
+    assert record["format"] == 2 and record["adaptation"]["ids"]
+    with torch.no_grad():
+        predictor.model.get_submodule("backbone.adapter").words.neg_()
+    with pytest.raises(BundleError):  # the probes see the adapter
+        predictor.replay()
+    with pytest.raises(ModelError, match="holds an adapter beside its model"):
+        jishi.finetune(data=reviews, model=str(run.bundle), out=tmp_path / "again", task="text-classification")
+
+
+def test_a_method_that_does_not_suit_the_task_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "pairs.jsonl"
+    rows = [{"text": f"a {n}", "text_pair": f"b {n}", "score": n / 64} for n in range(64)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    with pytest.raises(ModelError, match="frozen can't be used for sentence-similarity"):
+        jishi.finetune(data=file, out=tmp_path / "run", task="sentence-similarity", adapt="frozen", **SMALL)
 
 
 def test_pictures_become_a_bundle_that_answers(tmp_path: Path) -> None:

@@ -130,6 +130,11 @@ def test_a_base_is_judged_by_what_it_is_for_while_it_learns(texts, beasts, tmp_p
     assert not plain.record["probes"]
 
 
+def test_what_can_not_be_folded_in_makes_no_base(texts, tmp_path):
+    with pytest.raises(ModelError, match="no base can be made with it"):
+        jishi.pretrain(data=str(texts), out=str(tmp_path / "run"), train=TRAIN, adapt="parallel-adapter", **TINY)
+
+
 def test_a_probe_that_no_linear_head_answers_is_refused(texts, tmp_path):
     with pytest.raises(UsageError, match="one label a row"):
         jishi.pretrain(data=str(texts), out=str(tmp_path / "run"), probes={"data": "x", "task": "translation"}, **TINY)

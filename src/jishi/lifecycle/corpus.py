@@ -114,7 +114,12 @@ def clean(spec: CorpusSpec, out: Path) -> Corpus:
     if not (work / recipe).is_dir():
         shutil.rmtree(work, ignore_errors=True)
         (work / recipe).mkdir(parents=True)
-    tallies, last = _stages(spec, work / recipe)
+    try:
+        tallies, last = _stages(spec, work / recipe)
+    except BaseException:
+        if not any(work.glob(f"{recipe}/stage-*/part-*")):  # nothing that a second try could go on from
+            shutil.rmtree(work, ignore_errors=True)
+        raise
     if not tallies[-1].given:
         shutil.rmtree(work)
         if not tallies[0].given:

@@ -48,7 +48,7 @@ def curves(events: Sequence[Mapping[str, Any]], metric: str) -> list[Panel]:
         ("score", [("validation", _series(judged, metric), True)]),
         ("learning-rate", [("learning-rate", _series(steps, "learning_rate"), False)]),
     ]
-    return [_panel(name, lines) for name, lines in panels if sum(len(points) for _, points, _ in lines) > 1]
+    return [panel(name, lines) for name, lines in panels if sum(len(points) for _, points, _ in lines) > 1]
 
 
 def progress(events: Sequence[Mapping[str, Any]], metric: str) -> list[Panel]:
@@ -58,13 +58,13 @@ def progress(events: Sequence[Mapping[str, Any]], metric: str) -> list[Panel]:
     found = [*curves(events, metric)]
     pace = _series(steps, "tokens_per_second")
     if len(pace) > 1:
-        found.append(_panel("pace", [("pace", pace, False)]))
+        found.append(panel("pace", [("pace", pace, False)]))
     for name in dict.fromkeys(event["probe"] for event in probes):
         heard = [event for event in probes if event["probe"] == name]
         lines = [("probe", _series(heard, "score"), True), ("baseline", _series(heard, "baseline"), False)]
         if len(heard) > 1:
             title = f"{name} · {heard[0]['metric'].replace('_', ' ')}"
-            found.append(replace(_panel("probe", lines), title=title))
+            found.append(replace(panel("probe", lines), title=title))
     return found
 
 
@@ -158,7 +158,8 @@ def _mean(points: Points) -> tuple[float, float]:
     return sum(x for x, _ in points) / len(points), sum(y for _, y in points) / len(points)
 
 
-def _panel(name: str, lines: Sequence[tuple[str, Points, bool]]) -> Panel:
+def panel(name: str, lines: Sequence[tuple[str, Points, bool]]) -> Panel:
+    """Lines (code, points, with dots) in axes that hold them all."""
     every = [point for _, points, _ in lines for point in points]
     right = max(x for x, _ in every) or 1.0
     low, high = min(y for _, y in every), max(y for _, y in every)

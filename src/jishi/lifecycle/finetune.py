@@ -17,7 +17,7 @@ import torch
 
 from jishi.core import bundle, registry, spec
 from jishi.core.contracts import Adaptation, Base, Evaluator, Launcher, Prediction, Rival, Row, Task, option
-from jishi.core.errors import BundleError, DataError, TrainingError
+from jishi.core.errors import BundleError, DataError, ModelError, TrainingError
 from jishi.core.kept import keep
 from jishi.data import columns
 from jishi.data.dataset import Dataset
@@ -25,7 +25,7 @@ from jishi.data.infer import infer
 from jishi.data.prepare import prepare
 from jishi.data.spec import DataSpec
 from jishi.lifecycle import card, processes, progress, report
-from jishi.models import heads, load
+from jishi.models import adapters, heads, load
 from jishi.models.inference import outputs
 from jishi.models.spec import ModelSpec
 from jishi.predictor import TOLERANCE, WRITTEN, Predictor
@@ -95,6 +95,7 @@ class Begun:
     """What a run starts from, ready to train. `held_out` are the rows that judge: the test rows, else the validation rows."""
 
     task: Task
+    adapt: Adaptation
     data: Dataset
     base: Base
     processor: Any
@@ -159,8 +160,10 @@ def _follow(wanted: FinetuneSpec, watch: Callable[[Loop], None], *, resume: bool
     return Result(Path(wanted.out), None, {}, {}, interrupted=last.kind == "interrupted")
 
 
-def start(wanted: FinetuneSpec, folder: Path, rows: Path | None = None, store: Store | None = None) -> Begun:
-    """Prepare the rows, load and adapt the model, and record what it answers before it has learnt.
+def start(
+    wanted: FinetuneSpec, folder: Path, rows: Path | None = None, store: Store | None = None, *, untuned: bool = True
+) -> Begun:
+    """Prepare the rows, load and adapt the model, and record what it answers before it has learnt, where `untuned`.
 
     The prepared rows are written to `rows`, or beside the run.
     """
@@ -168,23 +171,26 @@ def start(wanted: FinetuneSpec, folder: Path, rows: Path | None = None, store: S
     base = load.base(wanted.model)
     task = wanted.task or infer(wanted.data)
     columns.check_reader(task, base)
+    if not wanted.adapt.supports(task):
+        names = {"method": registry.name_of(wanted.adapt), "task": registry.name_of(task)}
+        raise ModelError("adaptation.not-for-task", **names)
     processor = None if load.learns_processor(wanted.model) else load.processor(wanted.model)
     data = prepare(wanted.data, task, rows or folder / "data", processor=processor, base=base)
     processor = processor or load.processor(wanted.model, data.train)
-    task = task.initialize(data.train, base)
+    task, adapt = task.initialize(data.train, base), wanted.adapt.initialize(processor)
     part, held_out = ("test", data.test) if data.test is not None else ("validation", data.validation)
     if held_out is None:
         raise DataError("data.nothing-held-out", path=wanted.data.train)
     model = load.model(wanted.model, task.head(), base, processor)
     head = heads.fresh(model)
-    untuned = keep(Predictor(model, task, processor, {}).examine(held_out))
+    answers = keep(Predictor(model, task, processor, {}).examine(held_out)) if untuned else ()
     loop = Loop(
-        wanted.adapt.apply(model, task), task, processor, wanted.train,
+        adapt.apply(model, task), task, processor, wanted.train,
         train=data.train, validation=data.validation, head=head,
-        learning_rate=FRESH_LEARNING_RATE if base.fresh else wanted.adapt.learning_rate, folder=folder, seed=wanted.seed,
-        store=store,
+        learning_rate=FRESH_LEARNING_RATE if base.fresh else adapt.learning_rate, folder=folder, seed=wanted.seed,
+        store=store, adaptation=adapt,
     )  # fmt: skip
-    return Begun(task, data, base, processor, held_out, part, untuned, loop)
+    return Begun(task, adapt, data, base, processor, held_out, part, answers, loop)
 
 
 def train(
@@ -214,7 +220,7 @@ def _conclude(wanted: FinetuneSpec, run: Run, begun: Begun, resources: dict[str,
     count = min(WRITTEN if task.generates else PARITY_ROWS, len(begun.held_out))
     sample = [begun.held_out[index] for index in range(count)]
     before = _outputs(begun, begun.loop.model, sample)
-    merged = wanted.adapt.merge(begun.loop.model)
+    merged = begun.adapt.merge(begun.loop.model)
     moved = _moved(before, _outputs(begun, merged, sample), written=task.generates)
     merge = {"hop": "merge", "rows": len(sample), "max_difference": moved}
     if begun.data.validation is not None and type(task).calibrate is not Task.calibrate:
@@ -232,7 +238,7 @@ def _conclude(wanted: FinetuneSpec, run: Run, begun: Begun, resources: dict[str,
     record = _record(wanted, begun, task, evaluation, [merge])
     path = run.folder / "bundle"
     bundle.write(
-        path, model=merged, processor=begun.processor, record=record,
+        path, model=adapters.Apart(merged) if begun.adapt.beside else merged, processor=begun.processor, record=record,
         probes=predictor.probe(begun.held_out), card=card.card(record),
     )  # fmt: skip
     replay = Predictor.load(path).replay()
@@ -289,7 +295,7 @@ def _record(
     """The bundle's `jishi.json`."""
     return {
         "task": spec.dump(task),
-        "adaptation": spec.dump(wanted.adapt),
+        "adaptation": spec.dump(begun.adapt),
         "model": {**spec.dump(wanted.model), "base": begun.base.name},
         "data": {"fingerprint": begun.data.fingerprint, "rows": begun.data.report.get("rows")},
         "scores": {"part": begun.part, "rows": evaluation["rows"], **evaluation["scores"]},

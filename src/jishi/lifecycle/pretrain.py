@@ -15,7 +15,7 @@ import torch
 
 from jishi.core import manifest, publish, registry, spec
 from jishi.core.contracts import Adaptation, Objective, Row, Task, option
-from jishi.core.errors import DataError, UsageError
+from jishi.core.errors import DataError, ModelError, UsageError
 from jishi.data import columns
 from jishi.data.dataset import Dataset
 from jishi.data.prepare import prepare
@@ -153,6 +153,8 @@ def start(wanted: PretrainSpec, folder: Path, rows: Path | None = None) -> Begun
     torch.manual_seed(wanted.seed)
     base = load.base(wanted.model)
     columns.check_reader(wanted.objective, base)
+    if wanted.adapt.beside:
+        raise ModelError("adaptation.not-for-base", method=registry.name_of(wanted.adapt))
     marks = wanted.objective.marks
     processor = None if load.learns_processor(wanted.model) else load.processor(wanted.model, extra=marks)
     place = rows or folder / "data"
@@ -172,7 +174,8 @@ def start(wanted: PretrainSpec, folder: Path, rows: Path | None = None) -> Begun
     loop = Loop(
         wanted.adapt.apply(model, objective), objective, processor, wanted.train, train=learnt, validation=held_out,
         head=head, learning_rate=FRESH_LEARNING_RATE if base.fresh else wanted.adapt.learning_rate, folder=folder,
-        seed=wanted.seed, probes=probes.begin(wanted.probes, place.with_name("probes"), base, processor, wanted.seed),
+        seed=wanted.seed, adaptation=wanted.adapt,
+        probes=probes.begin(wanted.probes, place.with_name("probes"), base, processor, wanted.seed),
     )  # fmt: skip
     assert loop.held_out is not None
     judged = {"own": loop.held_out}

@@ -60,7 +60,7 @@ def environment() -> Any:
     speech = (wording.sentence, wording.title, wording.p_value, wording.fact, wording.brief, wording.transposed)
     environment.globals.update({function.__name__: function for function in speech})
     environment.globals.update(figures=figures, by_part=parts.table, languages=i18n.LANGUAGES, yaml=_yaml)
-    environment.filters.update(number=wording.number, count=wording.count)
+    environment.filters.update(number=wording.number, count=wording.count, short=wording.short)
     environment.tests.update(counts=wording.is_counts, grid=wording.is_grid, listing=wording.is_listing)
     return environment
 

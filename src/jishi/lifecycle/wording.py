@@ -27,6 +27,15 @@ def number(value: float | None) -> str:
     return f"{value:.3f}" if 0.0005 <= abs(value) < 10 or value == 0 else f"{value:.4g}"
 
 
+def short(value: Any) -> str:
+    """A setting: a number in four digits, of a plugin its name and keys, a dash where there is none."""
+    if value is None:
+        return "–"
+    if isinstance(value, dict):
+        return " ".join(short(one) if key == "name" else f"{key}={short(one)}" for key, one in value.items())
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 def count(value: float) -> str:
     """A whole number in groups of three."""
     return f"{value:,.0f}"
