@@ -46,6 +46,14 @@ DESIGNS = {
     "masked-image": ModelSpec("vit", size="nano"),
     "image-text-contrastive": ModelSpec("dual-encoder", size="nano", dropout=0.0),
 }
+# One objective and design of each family of backbones, for what must be tried on every family, not on every task.
+FAMILIES = {
+    "encoder": ("text-classification", DESIGNS["text"]),
+    "decoder": ("text-generation", DESIGNS["text-generation"]),
+    "encoder-decoder": ("translation", WRITES),
+    "cnn": ("image-classification", DESIGNS["image"]),
+    "vit": ("image-classification", ModelSpec("vit", size="nano", dropout=0.0)),
+}
 # At the rate of the others a fresh encoder-decoder writes without looking at what it reads.
 RATES = {"span-corruption": 1e-3}
 TAUGHT: dict[str, tuple[str, dict[str, Any]]] = {  # objectives that have a teacher: its head, and options besides

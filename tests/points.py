@@ -84,11 +84,12 @@ def rows(count: int, **extra: Any) -> list[dict[str, Any]]:
 
 def loop(
     folder: Path, train: Sequence[Row], validation: Sequence[Row] | None = None, *, model: Any = None,
-    objective: Any = None, head: Sequence[str] = ("head",), seed: int = 0, **settings: Any,
+    objective: Any = None, head: Sequence[str] = ("head",), seed: int = 0, adaptation: Any = None, **settings: Any,
 ) -> Loop:  # fmt: skip
     return Loop(
         model or Net(), objective or Points(), None, TrainSpec(**{**PLAIN, **settings}),
         train=train, validation=validation, head=list(head), learning_rate=1e-2, folder=folder, seed=seed,
+        adaptation=adaptation,
     )  # fmt: skip
 
 

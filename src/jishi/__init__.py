@@ -17,11 +17,12 @@ from jishi.api import (
     search,
     serve,
     tokenizer,
+    tune,
 )  # fmt: skip
 
 __version__ = "0.1.0"
 __all__ = [
     "doctor", "embed", "evaluate", "finetune", "index", "list_models", "load", "mine", "plan", "predict", "prepare",
     "pretrain", "schema", "search", "serve",
-    "tokenizer",
+    "tokenizer", "tune",
 ]  # fmt: skip

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from jishi.lifecycle.corpus import Corpus
     from jishi.lifecycle.finetune import Result
     from jishi.lifecycle.pretrain import Pretrained
+    from jishi.lifecycle.tune import Tuned
     from jishi.predictor import Predictor
     from jishi.training.loop import Event, Loop
 
@@ -84,6 +85,24 @@ def pretrain(
     from jishi.lifecycle.pretrain import PretrainSpec, pretrain
 
     return pretrain(read(PretrainSpec, source, settings, overrides), listen, watch)
+
+
+def tune(
+    source: Source = None,
+    /,
+    *,
+    overrides: Sequence[str] = (),
+    listen: Callable[[Event], None] = lambda _: None,
+    watch: Callable[[Loop], None] = lambda _: None,
+    **settings: Any,
+) -> Tuned:
+    """Search the settings of a fine-tuning, judged on the validation rows, and write the bundle of the best.
+
+    `listen` hears each trial's end and the events of the last run; `watch` is handed every loop.
+    """
+    from jishi.lifecycle.tune import TuneSpec, tune
+
+    return tune(read(TuneSpec, source, settings, overrides), listen, watch)
 
 
 def plan(
@@ -219,9 +238,10 @@ def spec_of(verb: str) -> type:
     from jishi.lifecycle.prepare import PrepareSpec
     from jishi.lifecycle.pretrain import PretrainSpec
     from jishi.lifecycle.tokenizer import TokenizerSpec
+    from jishi.lifecycle.tune import TuneSpec
     from jishi.serving.spec import ServeSpec
 
-    specs = (EvaluateSpec, FinetuneSpec, PrepareSpec, PretrainSpec, ServeSpec, TokenizerSpec)
+    specs = (EvaluateSpec, FinetuneSpec, PrepareSpec, PretrainSpec, ServeSpec, TokenizerSpec, TuneSpec)
     for cls in specs:
         if cls.__name__.removesuffix("Spec").lower() == verb:
             return cls

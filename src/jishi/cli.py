@@ -3,20 +3,15 @@
 MAIN is a spec file (.yaml) or the verb's main value; `a.b=c` sets any field. Exit code 0 done, 1 failed, 2 not understood.
 """
 
-import errno
 import json
-import os
 import shlex
-import sys
-from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from jishi import api
-from jishi.core import i18n
-from jishi.core.errors import JishiError, UsageError
+from jishi.command import Debug, DryRun, Json, Lang, On, Words, asked, guarded, resuming, show, split, tell
+from jishi.core.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Jishi 基石")
 models_app = typer.Typer(
@@ -26,18 +21,6 @@ config_app = typer.Typer(no_args_is_help=True, help="What a verb can be asked fo
 app.add_typer(models_app, name="models")
 app.add_typer(config_app, name="config")
 
-Words = Annotated[
-    list[str] | None,
-    typer.Argument(help="A spec file or the main value, then key=value. 规格文件或主要参数，其后为 键=值。"),
-]
-Json = Annotated[bool, typer.Option("--json", help="Machine-readable output. 输出 JSON。")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error. 出错时显示完整堆栈。")]
-Lang = Annotated[str | None, typer.Option("--lang", help="zh or en. 界面语言。")]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Show what it would take, and do nothing. 只显示计划，不执行。")
-]
-On = Annotated[str | None, typer.Option("--on", help="Where it runs: ray. 在何处运行：ray。")]
-
 
 @app.command()
 def prepare(words: Words = None, as_json: Json = False, debug: Debug = False, lang: Lang = None) -> None:
@@ -46,11 +29,11 @@ def prepare(words: Words = None, as_json: Json = False, debug: Debug = False, la
     def run() -> None:
         from jishi import terminal
 
-        made = _asked(api.prepare, words)
-        told = {"path": str(made.path), "fingerprint": made.fingerprint, "report": made.report}
-        _show(told, as_json, terminal.corpus if "mixture" in made.report else terminal.data)
+        made = asked(api.prepare, words)
+        tell = {"path": str(made.path), "fingerprint": made.fingerprint, "report": made.report}
+        show(tell, as_json, terminal.corpus if "mixture" in made.report else terminal.data)
 
-    _guarded(run, as_json, debug, lang)
+    guarded(run, as_json, debug, lang)
 
 
 @app.command()
@@ -67,13 +50,13 @@ def finetune(
     def run() -> None:
         from jishi import terminal
 
-        main, overrides = _split(words)
+        main, overrides = split(words)
         overrides += [f"on.name={on}"] if on else []
         if dry_run:
-            _show(api.plan(main, overrides=overrides), as_json, terminal.plan)
+            show(api.plan(main, overrides=overrides), as_json, terminal.plan)
             return
         with terminal.Training(
-            as_json, resume=_resuming("finetune", [*(words or []), *(["--on", on] if on else [])])
+            as_json, resume=resuming("finetune", [*(words or []), *(["--on", on] if on else [])])
         ) as training:
             result = api.finetune(main, overrides=overrides, listen=training.hear, watch=training.watch)
         if result.interrupted:
@@ -85,11 +68,37 @@ def finetune(
             "evaluation": result.evaluation, "resources": result.resources,
         }  # fmt: skip
         if as_json:  # behind the events: one line as they are
-            _print({"kind": "result", **summary}, indent=None)
+            tell({"kind": "result", **summary}, indent=None)
         else:
             terminal.result(summary)
 
-    _guarded(run, as_json, debug, lang)
+    guarded(run, as_json, debug, lang)
+
+
+@app.command()
+def tune(words: Words = None, as_json: Json = False, debug: Debug = False, lang: Lang = None) -> None:
+    """Search the settings of a fine-tuning. 搜索微调的设置。"""
+
+    def run() -> None:
+        from jishi import terminal
+
+        main, overrides = split(words)
+        with terminal.Training(as_json) as training:
+            found = api.tune(main, overrides=overrides, listen=training.hear, watch=training.watch)
+        if found.result is None:
+            terminal.stopped(shlex.join(["jishi", "tune", *(words or [])]))
+            raise typer.Exit(130)
+        summary = {
+            "out": str(found.result.folder), "bundle": str(found.result.bundle), "evaluation": found.result.evaluation,
+            "resources": found.result.resources, "plain": found.plain, "best": found.best, "importance": found.importance,
+            "trials": found.trials,
+        }  # fmt: skip
+        if as_json:  # behind the events: one line as they are
+            tell({"kind": "result", **summary}, indent=None)
+        else:
+            terminal.tuned(summary)
+
+    guarded(run, as_json, debug, lang)
 
 
 @app.command()
@@ -99,9 +108,9 @@ def tokenizer(words: Words = None, as_json: Json = False, debug: Debug = False, 
     def run() -> None:
         from jishi import terminal
 
-        _show(_asked(api.tokenizer, words), as_json, terminal.tokenizer)
+        show(asked(api.tokenizer, words), as_json, terminal.tokenizer)
 
-    _guarded(run, as_json, debug, lang)
+    guarded(run, as_json, debug, lang)
 
 
 @app.command()
@@ -113,11 +122,11 @@ def pretrain(
     def run() -> None:
         from jishi import terminal
 
-        main, overrides = _split(words)
+        main, overrides = split(words)
         if dry_run:
-            _show(api.plan(main, verb="pretrain", overrides=overrides), as_json, terminal.plan)
+            show(api.plan(main, verb="pretrain", overrides=overrides), as_json, terminal.plan)
             return
-        with terminal.Training(as_json, resume=_resuming("pretrain", words or [])) as training:
+        with terminal.Training(as_json, resume=resuming("pretrain", words or [])) as training:
             result = api.pretrain(main, overrides=overrides, listen=training.hear, watch=training.watch)
         if result.interrupted:
             raise typer.Exit(130)
@@ -125,11 +134,11 @@ def pretrain(
             return
         summary = {"out": str(result.folder), "base": str(result.base), **result.record}
         if as_json:
-            _print({"kind": "result", **summary}, indent=None)
+            tell({"kind": "result", **summary}, indent=None)
         else:
             terminal.base(summary)
 
-    _guarded(run, as_json, debug, lang)
+    guarded(run, as_json, debug, lang)
 
 
 @app.command()
@@ -139,9 +148,9 @@ def evaluate(words: Words = None, as_json: Json = False, debug: Debug = False, l
     def run() -> None:
         from jishi import terminal
 
-        _show(_asked(api.evaluate, words), as_json, terminal.evaluation)
+        show(asked(api.evaluate, words), as_json, terminal.evaluation)
 
-    _guarded(run, as_json, debug, lang)
+    guarded(run, as_json, debug, lang)
 
 
 @app.command()
@@ -174,11 +183,11 @@ def predict(
                 terminal.pieces(predictor.generate_stream(row))
             return
         answers = api.predict(bundle, rows)
-        _show(
+        show(
             [{"input": row, **answer} for row, answer in zip(rows, answers, strict=True)], as_json, terminal.predictions
         )
 
-    _guarded(run, as_json, debug, lang)
+    guarded(run, as_json, debug, lang)
 
 
 @app.command()
@@ -194,9 +203,9 @@ def embed(
 
     def run() -> None:
         for vector in api.embed(bundle, texts, side).tolist():  # type: ignore[arg-type]
-            _print(vector, indent=None)
+            tell(vector, indent=None)
 
-    _guarded(run, as_json, debug, lang)
+    guarded(run, as_json, debug, lang)
 
 
 @app.command()
@@ -215,7 +224,7 @@ def index(
 ) -> None:
     """Give passages their vectors, to be searched. 为段落建立向量索引。"""
     how: dict[str, Any] = {"column": column, "alike": alike, "queries": queries}
-    _guarded(lambda: _print(api.index(bundle, data, out, **how)), as_json, debug, lang)
+    guarded(lambda: tell(api.index(bundle, data, out, **how)), as_json, debug, lang)
 
 
 @app.command()
@@ -239,9 +248,9 @@ def search(
         found = api.search(index, queries, **how, rerank=rerank, label=label)
         for query, hits in zip(queries, found, strict=True):
             for hit in hits:
-                _print({"query": query, **hit}, indent=None)
+                tell({"query": query, **hit}, indent=None)
 
-    _guarded(run, as_json, debug, lang)
+    guarded(run, as_json, debug, lang)
 
 
 @app.command()
@@ -256,14 +265,14 @@ def mine(
     lang: Lang = None,
 ) -> None:
     """Hard negatives for pairs, found by a bundle. 用模型包为文本对挖掘难负例。"""
-    _guarded(lambda: _print(api.mine(bundle, data, out, count=count, margin=margin)), as_json, debug, lang)
+    guarded(lambda: tell(api.mine(bundle, data, out, count=count, margin=margin)), as_json, debug, lang)
 
 
 @app.command()
 def serve(words: Words = None, as_json: Json = False, debug: Debug = False, lang: Lang = None) -> None:
     """Answer over HTTP, with a page to try it. 启动 HTTP 服务与试用页面。"""
 
-    _guarded(lambda: _asked(api.serve, words), as_json, debug, lang)
+    guarded(lambda: asked(api.serve, words), as_json, debug, lang)
 
 
 @models_app.command("list")
@@ -273,9 +282,9 @@ def models_list(folder: str = "runs", as_json: Json = False, debug: Debug = Fals
     def run() -> None:
         from jishi import terminal
 
-        _show(api.list_models(folder), as_json, terminal.models)
+        show(api.list_models(folder), as_json, terminal.models)
 
-    _guarded(run, as_json, debug, lang)
+    guarded(run, as_json, debug, lang)
 
 
 @app.command()
@@ -286,17 +295,17 @@ def doctor(as_json: Json = False, debug: Debug = False, lang: Lang = None) -> No
         from jishi import terminal
 
         findings = api.doctor()
-        _show(findings, as_json, terminal.findings)
+        show(findings, as_json, terminal.findings)
         if any(finding["level"] == "error" for finding in findings):
             raise typer.Exit(1)
 
-    _guarded(run, as_json, debug, lang)
+    guarded(run, as_json, debug, lang)
 
 
 @config_app.command("schema")
 def config_schema(verb: str = "finetune", debug: Debug = False, lang: Lang = None) -> None:
     """The JSON Schema of a verb's spec. 输出某个命令的 JSON Schema。"""
-    _guarded(lambda: _print(api.schema(verb)), False, debug, lang)
+    guarded(lambda: tell(api.schema(verb)), False, debug, lang)
 
 
 @config_app.command("show")
@@ -310,11 +319,11 @@ def config_show(
 
         from jishi.core import spec
 
-        main, overrides = _split(words)
+        main, overrides = split(words)
         value = spec.dump(api.read(api.spec_of(verb), main, {}, overrides))
-        _show(value, as_json, lambda it: typer.echo(yaml.safe_dump(it, allow_unicode=True, sort_keys=False).rstrip()))
+        show(value, as_json, lambda it: typer.echo(yaml.safe_dump(it, allow_unicode=True, sort_keys=False).rstrip()))
 
-    _guarded(run, as_json, debug, lang)
+    guarded(run, as_json, debug, lang)
 
 
 def main() -> None:
@@ -329,70 +338,3 @@ def _row(word: str) -> Any:
     except ValueError:
         return word
     return found if isinstance(found, dict) else word
-
-
-def _split(words: list[str] | None) -> tuple[str | None, list[str]]:
-    """The main value (first word without `=`), and the overrides."""
-    words = words or []
-    if words and "=" not in words[0]:
-        return words[0], words[1:]
-    return None, words
-
-
-def _asked(verb: Callable[..., Any], words: list[str] | None) -> Any:
-    """What a verb of the API comes to, asked with the words of a command."""
-    main, overrides = _split(words)
-    return verb(main, overrides=overrides)
-
-
-def _resuming(verb: str, words: list[str]) -> str:
-    """The command that goes on with a training, whatever was asked for at its start."""
-    return shlex.join(["jishi", verb, *(word for word in words if not word.startswith("resume=")), "resume=auto"])
-
-
-def _show(value: Any, as_json: bool, render: Callable[[Any], None]) -> None:
-    if as_json:
-        _print(value)
-    else:
-        render(value)
-
-
-def _print(value: Any, indent: int | None = 2) -> None:
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=indent))
-
-
-def _guarded(run: Callable[[], None], as_json: bool, debug: bool, lang: str | None) -> None:
-    """Run a verb; an error becomes one sentence and its exit code, a traceback only with --debug."""
-    if lang:
-        i18n.set_language(lang)
-    try:
-        run()
-    except typer.Exit:
-        raise
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:  # the reader of a pipe has gone: nothing more to say
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except Exception as error:
-        if debug:
-            raise
-        known = _known(error)
-        if as_json:
-            _print({"error": known.to_dict()}, indent=None)
-        else:
-            typer.secho(str(known), fg="red", err=True)
-        sys.exit(known.exit_code)
-
-
-def _known(error: Exception) -> JishiError:
-    """The error as one of Jishi's: itself, the library behind a failed import, or one that nobody foresaw."""
-    if isinstance(error, JishiError):
-        return error
-    if isinstance(error, ImportError):
-        from jishi.models import environment
-
-        for problem in environment.unusable():
-            return problem
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return JishiError("cli.disk-full", path=error.filename or Path.cwd())
-    return JishiError("cli.unexpected", kind=type(error).__name__, reason=" ".join(str(error).split()))

@@ -63,8 +63,8 @@ class Predictor:
 
         read = bundle.read(path, verify=verify)
         task = read.task
-        model, processor = load.reload(read.path, task.head().architecture)
-        return cls(model.eval(), task, processor, read.record, read.path, read.probes)
+        model, processor = load.trained(read)
+        return cls(model, task, processor, read.record, read.path, read.probes)
 
     def encode(self, raw: Any) -> Features:
         """One raw row as features: a mapping of columns, or a bare value for the first one. Raises RowError."""

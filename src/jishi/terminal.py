@@ -68,6 +68,13 @@ class Training:
         elif event.kind == "validation" and self._progress:
             scores = "  ".join(f"{name} {value:.3f}" for name, value in event.values.items())
             self._progress.print(text("cli.validation", step=event.step, scores=scores))
+        elif event.kind == "trial":
+            from jishi.lifecycle import wording
+
+            told = event.values
+            kept = {"score": told.get("score"), **told.get("settings", {}), "state": told.get("state")}
+            shown = "  ".join(f"{name} {wording.short(value)}" for name, value in kept.items() if value is not None)
+            console.print(text("cli.trial", number=event.step, told=shown), markup=False, soft_wrap=True)
         elif event.kind == "probe" and self._progress:
             self._progress.print(text("cli.probe", step=event.step, **event.values))
         elif event.kind == "samples" and self._progress:
@@ -208,6 +215,27 @@ def result(value: Mapping[str, Any]) -> None:
             text("cli.report"): f"{value['out']}/report.html",
         }
     )
+
+
+def tuned(value: Mapping[str, Any]) -> None:
+    """The best settings beside the spec as it was, what explains the scores, and the run that was made with them."""
+    from jishi.lifecycle import wording
+
+    best = value["trials"][0]["score"]
+    console.print(
+        text("cli.tuned", plain=wording.short(value["plain"]), best=wording.short(best)), markup=False, soft_wrap=True
+    )
+    table = Table(*(text(f"cli.{name}") for name in ("key", "best-value", "importance")), box=None, pad_edge=False)
+    for key, given in value["best"].items():
+        share = value["importance"].get(key)
+        table.add_row(key, wording.short(given), "" if share is None else f"{share:.0%}")
+    console.print(table)
+    result(value)
+
+
+def stopped(command: str) -> None:
+    """The command that goes on with what was interrupted."""
+    notices.print(text("cli.stopped", command=command), markup=False, soft_wrap=True)
 
 
 def evaluation(value: Mapping[str, Any]) -> None:

@@ -1,5 +1,5 @@
-"""What every adaptation promises, on every objective it supports: frozen weights stay bit-equal, the head moves, merging
-changes no answer."""
+"""What every adaptation promises on every family of backbones, and the plainest on every objective: frozen weights stay
+bit-equal, the head moves, merging changes no answer, what is saved answers alike, a stopped run ends where another would."""
 
 import copy
 from pathlib import Path
@@ -8,21 +8,26 @@ from typing import Any
 import pytest
 import torch
 
-from eight import Ready
-from jishi.core import registry, spec
+from eight import FAMILIES, ROWS, Ready
+from jishi.core import bundle, registry, spec
 from jishi.core.contracts import Adaptation, Objective, Task
 from jishi.core.document import Document
 from jishi.core.errors import ModelError
-from jishi.models import heads
+from jishi.models import adapters, heads, load
 from jishi.models.inference import outputs
+from jishi.models.spec import ModelSpec
+from jishi.predictor import Predictor
 from jishi.training import random_state
 from jishi.training.loop import Loop
 from jishi.training.optimizer import in_modules
 from jishi.training.spec import TrainSpec
 
 ADAPTATIONS = registry.names(Adaptation)
-TASKS = registry.names(Task)
-OBJECTIVES = registry.names(Objective)
+EVERYWHERE = ("full", "frozen", "lora")
+TASKS = [(method, name) for method in EVERYWHERE for name in registry.names(Task)]
+EVERY = [(EVERYWHERE[0], name) for name in registry.names(Objective)]
+FAMILY = [(method, name) for method in ADAPTATIONS for name in FAMILIES]
+REST = [pair for pair in FAMILY if pair[0] not in EVERYWHERE]
 # Eight rows in batches of two, three batches a step: two steps an epoch, the second of one batch; four steps in all.
 STEPS = {"batch_size": 2, "accumulation": 3, "epochs": 2, "max_unknown": 1.0, "precision": "fp32", "threads": 1}
 
@@ -33,8 +38,7 @@ def test_spec_reads_back_what_it_dumped(method: str) -> None:
     assert spec.plugin(Adaptation, Document(spec.dump(plugin), "test")) == plugin
 
 
-@pytest.mark.parametrize("method", ADAPTATIONS)
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize(("method", "name"), TASKS + REST)
 def test_only_what_should_learn_moves_and_merging_changes_no_answer(method: str, ready: Ready, tmp_path: Path) -> None:
     adaptation = registry.get(Adaptation, method)()
     if not adaptation.supports(ready.objective):
@@ -51,6 +55,7 @@ def test_only_what_should_learn_moves_and_merging_changes_no_answer(method: str,
     loop = Loop(
         model, ready.objective, ready.processor, train,
         train=ready.rows, validation=None, head=head, learning_rate=adaptation.learning_rate, folder=tmp_path, seed=0,
+        adaptation=adaptation,
     )  # fmt: skip
     for _ in loop.events(resume=False):
         pass
@@ -60,7 +65,8 @@ def test_only_what_should_learn_moves_and_merging_changes_no_answer(method: str,
     features = [ready.objective.encode(row, ready.processor) for row in ready.rows]
     adapted = outputs(ready.objective, model, features, ready.processor)
     merged = adaptation.merge(model)
-    assert {name for name, _ in merged.named_parameters()} == names
+    added = {name for name, _ in merged.named_parameters()} - names
+    assert names <= {name for name, _ in merged.named_parameters()} and bool(added) == adaptation.beside
     for old, new in zip(adapted, outputs(ready.objective, merged, features, ready.processor), strict=True):
         if (
             ready.objective.generates
@@ -70,8 +76,32 @@ def test_only_what_should_learn_moves_and_merging_changes_no_answer(method: str,
         torch.testing.assert_close(new, old, rtol=0, atol=1e-4 if ready.objective.generates else 1e-5)
 
 
-@pytest.mark.parametrize("method", ADAPTATIONS)
-@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize(("method", "name"), FAMILY)
+def test_a_bundle_read_back_answers_as_what_was_trained(method: str, ready: Ready, tmp_path: Path) -> None:
+    adaptation = registry.get(Adaptation, method)()
+    adaptation = adaptation.initialize(ready.processor)
+    try:
+        model = adaptation.apply(ready.model, ready.objective)
+    except ModelError as refused:  # the model has no place for it
+        pytest.skip(str(refused))
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.requires_grad:
+                weight += 0.05 * torch.randn_like(weight)
+    merged = adaptation.merge(model)
+    features = [ready.objective.encode(row, ready.processor) for row in ready.rows]
+    answers = outputs(ready.objective, merged, features, ready.processor)
+    path = tmp_path / "bundle"
+    record = {"task": spec.dump(ready.objective), "adaptation": spec.dump(adaptation)}
+    kept = adapters.Apart(merged) if adaptation.beside else merged
+    bundle.write(path, model=kept, processor=ready.processor, record=record, probes=[], card="")
+    read = Predictor.load(path)
+    for old, new in zip(answers, outputs(ready.objective, read.model, features, read.processor), strict=True):
+        torch.testing.assert_close(new, old, rtol=0, atol=1e-6)
+    assert (path / "adapter.safetensors").exists() == adaptation.beside
+
+
+@pytest.mark.parametrize(("method", "name"), EVERY + FAMILY)
 def test_a_run_that_was_stopped_ends_bit_for_bit_where_an_undisturbed_one_does(
     method: str, ready: Ready, tmp_path: Path
 ) -> None:
@@ -100,6 +130,7 @@ def test_a_run_that_was_stopped_ends_bit_for_bit_where_an_undisturbed_one_does(
         loop = Loop(
             model, ready.objective, ready.processor, TrainSpec(workers=workers, **STEPS),
             train=ready.rows, validation=None, head=head, learning_rate=1e-2, folder=folder, seed=0,
+            adaptation=adaptation,
         )  # fmt: skip
         losses = {}
         for event in loop.events():
@@ -119,3 +150,26 @@ def test_a_run_that_was_stopped_ends_bit_for_bit_where_an_undisturbed_one_does(
         rest, found, drawn = trained(tmp_path / str(stop_at), workers=2 * (stop_at == 2))
         assert first | rest == losses and drawn == random
         assert found.keys() == state.keys() and all(torch.equal(found[name], state[name]) for name in state)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_documented_families_are_those_that_have_a_place_for_a_method(language: str) -> None:
+    page = (Path(__file__).parents[2] / "docs" / language / "adaptation.md").read_text(encoding="utf-8")
+    table = page.partition("<!-- families -->\n")[2].partition("<!-- end families -->")[0]
+    found = {
+        line.split("|")[1].strip(): [cell.strip() == "✓" for cell in line.split("|")[2:-1]]
+        for line in table.splitlines()
+    }
+    assert found == {f"`{method}`": [_fits(method, *FAMILIES[name]) for name in FAMILIES] for method in ADAPTATIONS}
+
+
+def _fits(method: str, name: str, design: ModelSpec) -> bool:
+    adaptation, objective = registry.get(Adaptation, method)(), registry.get(Objective, name)()
+    rows = [objective.parse(row) for row in ROWS[name]]
+    base, processor = load.base(design), load.processor(design, rows, objective.marks)
+    objective = objective.initialize(rows, base)
+    try:
+        adaptation.apply(load.model(design, objective.head(), base, processor), objective)
+    except ModelError:
+        return False
+    return adaptation.supports(objective)

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from jishi.core import registry
-from jishi.core.contracts import Task
+from jishi.core.contracts import Objective, Task
 from jishi.core.errors import RowError
 from jishi.data.prepare import prepare
 from jishi.data.spec import DataSpec
@@ -28,6 +28,22 @@ def test_an_image_folder_becomes_rows_of_absolute_paths(pictures, images, tmp_pa
     data = prepare(DataSpec(str(pictures), split=(1.0, 0.0, 0.0)), images, tmp_path / "out")
     assert data.train[0] == {"image": str(pictures / "cat/0.png"), "label": "cat"}
     assert data.report["labels"]["train"] == {"cat": 3, "dog": 3}
+
+
+@pytest.mark.parametrize("parts", [False, True])
+def test_pictures_without_labels_are_enough_to_pretrain_on_and_not_to_tell_classes_apart(
+    pictures, images, tmp_path, parts
+):
+    flat = tmp_path / "flat" / "train" if parts else tmp_path / "flat"
+    flat.mkdir(parents=True)
+    for place, file in enumerate(sorted(pictures.rglob("*.png"))):
+        file.rename(flat / f"{place}.png")
+    spec = DataSpec(str(tmp_path / "flat"), split=(1.0, 0.0, 0.0))
+    views = registry.get(Objective, "contrastive-views")()
+    data = prepare(spec, views, tmp_path / "out")
+    assert [row["image"] for row in data.train] == [str(flat / f"{place}.png") for place in range(6)]
+    with pytest.raises(RowError, match=r"0\.png.*label"):
+        prepare(spec, images, tmp_path / "refused")
 
 
 def test_paths_in_a_file_begin_at_its_folder(pictures, images, write, tmp_path, monkeypatch):

@@ -137,7 +137,7 @@ def pieces(found):
 
 
 def test_words_are_hidden_whole_chinese_ones_too():
-    pytest.importorskip("jieba", reason="needs the extra corpus")
+    pytest.importorskip("rjieba", reason="needs the extra corpus")
     words = ["我们", "喜欢", "北京", "大学", "electric", "trains"]
     processor = pieces([*"我们喜欢北京大学", "elect", "##ric", "train", "##s"])
     objective = MaskedLM(unit="word", share=0.4)

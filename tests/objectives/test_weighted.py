@@ -101,7 +101,7 @@ def test_every_part_sends_its_gradient_back_however_the_logits_are_made(few, mon
 @pytest.mark.parametrize("unit", ["token", "word"])
 def test_tokens_are_hidden_in_the_pair_that_is_shown(pair, unit):
     if unit == "word":
-        pytest.importorskip("jieba", reason="needs the extra corpus")
+        pytest.importorskip("rjieba", reason="needs the extra corpus")
     objective, _, processor, encoded, _ = made(Part(MaskedLM(share=0.5, unit=unit)), Part(pair))
     alone = objective.parts[1].objective
     plain = [{name: value for name, value in row.items() if "labels" not in name} | {"labels": 1} for row in encoded]

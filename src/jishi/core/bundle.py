@@ -18,7 +18,7 @@ from jishi.core.contracts import Adaptation, Objective, Task
 from jishi.core.document import Document
 from jishi.core.errors import BundleError
 
-FORMAT = 1
+FORMAT = 2  # 2: what an adaptation could not fold in lies beside the model
 RECORD = "jishi.json"
 PROBES = "probes.jsonl"
 CARD = "README.md"
@@ -46,9 +46,10 @@ class Bundle:
         return objective
 
     @property
-    def adaptation(self) -> Adaptation:
-        """How the weights were trained."""
-        return cast(Adaptation, spec.plugin(Adaptation, Document(self.record["adaptation"], str(self.path / RECORD))))
+    def adaptation(self) -> Adaptation | None:
+        """How the weights were trained; None where the record does not say."""
+        said = self.record.get("adaptation")
+        return said and cast(Adaptation, spec.plugin(Adaptation, Document(said, str(self.path / RECORD))))
 
     @property
     def fingerprint(self) -> str:

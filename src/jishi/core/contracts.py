@@ -239,6 +239,13 @@ class Adaptation(ABC):
     """Which weights learn, and how."""
 
     learning_rate: ClassVar[float]  # the peak rate that suits the method where the spec names none
+    beside: ClassVar[bool] = (
+        False  # what it adds can't be folded in: a bundle keeps it in a file beside the plain model
+    )
+
+    def initialize(self, processor: Any) -> Self:  # noqa: ARG002
+        """This adaptation with what it must know of the processor filled in."""
+        return self
 
     def supports(self, objective: Objective) -> bool:  # noqa: ARG002
         """Whether the method makes sense for the objective."""
@@ -248,9 +255,35 @@ class Adaptation(ABC):
     def apply(self, model: Any, objective: Objective) -> Any:
         """The model ready to train: `requires_grad` marks what learns. Raises ModelError where the model has no place for it."""
 
+    def rates(self, model: Any, progress: float) -> Mapping[str, float]:  # noqa: ARG002
+        """Module name → what its learning rate is multiplied by, where that is not 1; `progress` is the share of training
+        that is over. The names stay the same."""
+        return {}
+
+    def advance(self, model: Any, step: int, steps: int) -> None:  # noqa: B027
+        """What else changes as training goes on, told after each of the `steps`, counted from 1, while its gradients still stand.
+
+        What it must remember is a buffer of the model, so that a resumed run has it.
+        """
+
     def merge(self, model: Any) -> Any:
-        """The plain model with the adaptation folded in, answers unchanged."""
+        """The plain model with the adaptation folded in as far as that can be, answers unchanged."""
         return model
+
+
+class Regularization(ABC):
+    """What makes learning harder, so that its result holds against noise; several are laid one around another."""
+
+    replaces: ClassVar[bool] = False  # it works a loss of its own out from the outputs, so that it comes first
+
+    def initialize(self, features: Sequence[Features]) -> Self:  # noqa: ARG002
+        """This, with what it must know of the training rows filled in."""
+        return self
+
+    @abstractmethod
+    def loss(self, model: Any, batch: Batch, ask: Callable[[Batch], Loss]) -> Loss:
+        """The loss to minimise in the place of `ask(batch)`, which may be asked more than once, of other batches or while the
+        model is changed. Raises TrainingError where the batch has nothing it could work on."""
 
 
 class Evaluator(ABC):
@@ -330,6 +363,7 @@ CONTRACTS: Mapping[type, tuple[str, ...]] = {
     Objective: ("tasks", "objectives"),
     Task: ("tasks",),
     Adaptation: ("adaptation",),
+    Regularization: ("regularization",),
     Evaluator: ("evaluation",),
     Operation: ("operations",),
     Launcher: ("launch",),

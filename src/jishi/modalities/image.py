@@ -150,7 +150,8 @@ def _cropped(picture: Pillow.Image, area: float, rng: numpy.random.Generator) ->
     """A part of this share of the area, up to a third wider or higher than the picture, in the picture's size."""
     side = area**0.5
     wider = numpy.exp(rng.uniform(-1, 1) * numpy.log(4 / 3) / 2).clip(side, 1 / side)
-    width, height = picture.width * side * wider, picture.height * side / wider
+    width = min(picture.width * side * wider, picture.width)  # as wide as the picture is a hair wider by rounding
+    height = min(picture.height * side / wider, picture.height)
     left, top = rng.random() * (picture.width - width), rng.random() * (picture.height - height)
     box = (left, top, min(left + width, picture.width), min(top + height, picture.height))
     return picture.resize(picture.size, Pillow.Resampling.BILINEAR, box=box)

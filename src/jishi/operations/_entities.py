@@ -48,4 +48,4 @@ def _loaded(path: str) -> tuple[Bundle, Any, Any]:
     if parent_process():  # in a copy of a process the threads of that one are gone
         torch.set_num_threads(1)
     read = bundle.read(path, verify=False)  # `check` has
-    return read, *load.reload(read.path, read.task.head().architecture)
+    return read, *load.trained(read)

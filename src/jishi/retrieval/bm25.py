@@ -7,8 +7,7 @@ from typing import Any
 import numpy
 
 from jishi.core.errors import MissingExtra
-from jishi.core.script import SPACELESS
-from jishi.core.words import jieba
+from jishi.core.words import jieba, runs
 from jishi.retrieval.found import Found, best
 
 _WORD = re.compile(r"\w+")
@@ -42,7 +41,8 @@ class Words:
 
 def words(text: str) -> list[str]:
     """The words of a text, small letters."""
-    text = text.lower()
-    if not SPACELESS.search(text):
-        return _WORD.findall(text)
-    return [word for word in jieba("retrieval").cut_for_search(text) if _WORD.search(word)]
+
+    def cut(run: str) -> list[str]:
+        return [word for word in jieba("retrieval").cut_for_search(run) if _WORD.search(word)]
+
+    return [word for _, found in runs(text.lower(), cut, _WORD.findall) for word in found]

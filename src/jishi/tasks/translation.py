@@ -17,7 +17,8 @@ NAMES = (("source", "target"), ("text", "translation"))
 
 @dataclass(frozen=True)
 class Translation(Task):
-    """Rows: {"source", "target"}. For encoder-decoders: transformer-encoder-decoder, t5 or bart from nothing, or a folder."""
+    """Rows: {"source", "target"}. For encoder-decoders: transformer-encoder-decoder, pointer-generator, t5 or bart from
+    nothing, or a folder."""
 
     columns = {"source": "text"}
     targets = (("target",),)

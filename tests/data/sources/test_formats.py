@@ -52,3 +52,12 @@ def test_in_an_image_folder_the_sub_folder_is_the_label_and_hidden_files_are_lef
     assert found[3][0] == "dog/notes.txt"
     assert found[3][1].code == "data.not-a-picture"
     assert len(found) == 4
+
+
+def test_a_picture_in_no_sub_folder_has_no_label(tmp_path):
+    for name in ("b.png", "a.JPG", ".c.png", "README.md", "cat/d.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    found = [raw for _, raw in formats.rows(tmp_path, Limits())]
+    assert [raw.get("label") for raw in found] == [None, None, "cat"]
+    assert [raw["image"] for raw in found] == [str(tmp_path / name) for name in ("a.JPG", "b.png", "cat/d.png")]

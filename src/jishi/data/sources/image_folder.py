@@ -1,4 +1,4 @@
-"""A folder of pictures in sub-folders: the name of the sub-folder is the label. Hidden files are left out."""
+"""A folder of pictures: the name of the sub-folder is the label, and what lies in none has none. Hidden files are left out."""
 
 from pathlib import Path
 
@@ -9,9 +9,11 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", 
 
 
 def read(path: Path, limits: Limits) -> Rows:  # noqa: ARG001 - a picture is held to the limits of its modality
+    for file in sorted(filter(is_picture, path.iterdir())):
+        yield str(file), {"image": str(file.absolute())}
     for folder in sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith(".")):
         for file in files(folder):
-            if file.suffix.lower() in SUFFIXES:
+            if is_picture(file):
                 yield str(file), {"image": str(file.absolute()), "label": folder.name}
             else:
                 yield str(file), RowError("data.not-a-picture", given=file.suffix)
@@ -24,8 +26,12 @@ def files(folder: Path) -> list[Path]:
 
 
 def holds_pictures(folder: Path) -> bool:
-    """Whether some sub-folder holds a picture."""
+    """Whether there is a picture in it or in some sub-folder."""
     return any(
-        entry.is_dir() and any(file.suffix.lower() in SUFFIXES for file in entry.rglob("*"))
-        for entry in folder.iterdir()
+        any(map(is_picture, entry.rglob("*"))) if entry.is_dir() else is_picture(entry) for entry in folder.iterdir()
     )
+
+
+def is_picture(path: Path) -> bool:
+    """Whether it is named as one, and not hidden."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
