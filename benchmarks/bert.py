@@ -45,7 +45,7 @@ def main() -> None:
         "name": options.design,
         "size": options.size,
         "tokenizer": str(options.out / "tokenizer"),
-        "pooling": "mean",
+        "pooling": options.pooling,
     }
     run = pretrained(options, corpus, design)
     told(run.record)
@@ -53,8 +53,8 @@ def main() -> None:
     for name in SETS:
         scores: dict[str, list[float]] = {"tf-idf": [], "untrained": [], "pretrained": []}
         for seed in range(options.seeds):
-            for way, model in (("untrained", design), ("pretrained", str(run.base))):
-                found = finetuned(options, name, way, model, seed)
+            for way, model in (("untrained", design), ("pretrained", {"name": str(run.base)})):
+                found = finetuned(options, name, way, {**model, "pooling": "mean"}, seed)
                 scores[way].append(found["scores"][found["metric"]]["value"])
             scores["tf-idf"].append(found["rivals"][found["baseline"]]["scores"][found["metric"]]["value"])
         print(f"| {name} | {' | '.join(map(spread, scores.values()))} |", flush=True)
@@ -66,6 +66,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--design", default="modernbert")
     parser.add_argument("--size", default="mini")
     parser.add_argument("--unit", default="word", choices=("token", "word", "span"), help="what masked-lm hides")
+    parser.add_argument("--share", type=float, default=0.15, help="of the tokens, to guess")
+    parser.add_argument("--parts", nargs="+", default=list(WEIGHTS), choices=list(WEIGHTS))
+    parser.add_argument(
+        "--pooling", default="mean", choices=("cls", "mean"), help="what tells a sentence in pretraining"
+    )
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int)
@@ -92,10 +97,11 @@ def texts(data: Path, out: Path) -> Path:
 
 def pretrained(options: argparse.Namespace, corpus: Path, design: Mapping[str, Any]) -> Any:
     """The run; one that was cut off goes on."""
-    settings = {"masked-lm": {"unit": options.unit}}
+    settings = {"masked-lm": {"unit": options.unit, "share": options.share}}
     parts = [
         {"objective": {"name": name, "max_length": LENGTH, **settings.get(name, {})}, "weight": weight}
         for name, weight in WEIGHTS.items()
+        if name in options.parts
     ]
     steps = options.tokens // BATCH
     train = {

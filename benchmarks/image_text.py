@@ -30,7 +30,12 @@ ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results" / "image_text.json"
 CUTS = (1, 5, 10)
 WAYS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # the model, and what of training differs
-    "nothing": ({"name": "dual-encoder", "size": "mini"}, {"learning_rate": 1e-3}),
+    "nothing": ({"name": "dual-encoder", "size": "mini", "dropout": 0.5}, {"learning_rate": 1e-3, "weight_decay": 0.1}),
+    "larger pictures": (
+        {"name": "dual-encoder", "size": "mini", "side": 128, "dropout": 0.5},
+        {"learning_rate": 1e-3, "weight_decay": 0.1},
+    ),
+    "transformer": ({"name": "dual-encoder", "size": "mini", "text": "transformer-encoder"}, {"learning_rate": 1e-3}),
     "minilm": ({"name": "dual-encoder", "size": "mini", "text": "minilm"}, {"learning_rate": 3e-4}),
 }
 
@@ -48,7 +53,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=list(WAYS))
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--epochs", type=float, default=25)
+    parser.add_argument("--epochs", type=float, default=30)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--judge", default="test", choices=("dev", "test"))
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
@@ -63,8 +68,8 @@ def run(way: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     model, training = WAYS[way]
     pretrained = jishi.pretrain(
         data={"train": str(files["train"]), "validation": str(files["dev"])},
-        model=model, objective="image-text-contrastive", seed=seed,
-        train={"epochs": options.epochs, "batch_size": 128, "warmup": 0.1, "threads": options.threads, **training},
+        model=model, objective={"name": "image-text-contrastive", "flip": True}, seed=seed,
+        train={"epochs": options.epochs, "batch_size": 64, "warmup": 0.1, "threads": options.threads, **training},
         out=str(options.out / f"{way}-{seed}"),
     )  # fmt: skip
     record = pretrained.record

@@ -30,6 +30,7 @@ def intents(rows: int | None, adapt: str, **train: Any) -> Case:
 
 
 SMILES = r"\[[^\]]+\]|Br|Cl|%\d\d|."
+LONG = 4_000  # rows whose training, for ten epochs, takes over ten minutes: one seed
 FEW = {"epochs": 10, "batch_size": 32, "learning_rate": 1e-4}
 WAYS = {  # how few labels are used: what is trained, and how
     "probe": ("frozen", {}, PROBE),
@@ -49,7 +50,8 @@ def few(data: str, model: Any, rows: int, title: str, way: str) -> Case:
         "train": {"validate_every": LAST_ONLY, **train},
         "data": {"validation_rows": 256},
     }
-    return Case(f"{data} {title} {way}", data, settings, rows, seeds=1)
+    slow = rows > LONG and way != "probe"
+    return Case(f"{data} {title} {way}", data, settings, rows, seeds=1 if slow else 3)
 
 
 def whole(data: str, model: Any, rows: int | None = None, columns: Any = None, task: Any = None, **train: Any) -> Case:
@@ -60,7 +62,7 @@ def whole(data: str, model: Any, rows: int | None = None, columns: Any = None, t
         "train": {"epochs": 3, "batch_size": 32, "learning_rate": 1e-4, **train},
         "data": {"columns": columns or {}},
     }
-    return Case(f"{data} {rows or 'all'}", data, settings, rows, seeds=1)
+    return Case(f"{data} {rows or 'all'}", data, settings, rows)
 
 
 def probe(data: str, model: Any, rows: int | None = None) -> Case:
@@ -71,7 +73,7 @@ def probe(data: str, model: Any, rows: int | None = None) -> Case:
         "adapt": "frozen",
         "train": PROBE,
     }
-    return Case(f"{data} {rows or 'all'} probe", data, settings, rows, seeds=1)
+    return Case(f"{data} {rows or 'all'} probe", data, settings, rows)
 
 
 ZH = {"name": "e5-small", "vocabulary": "scripts"}

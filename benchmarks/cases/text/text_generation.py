@@ -44,6 +44,6 @@ def replies(source: Path, folder: Path) -> Path:
 
 CASES = [
     Case("gsm8k 320 lora", "gsm8k", SUMS, 320, seeds=1),
-    Case("chatterbot_dialogs all scratch", "chatterbot_dialogs", TALK, seeds=1),
-    Case("crosswoz_zh replies scratch", "crosswoz_zh", REPLIES, seeds=1, derive=replies),
+    Case("chatterbot_dialogs all scratch", "chatterbot_dialogs", TALK),
+    Case("crosswoz_zh replies scratch", "crosswoz_zh", REPLIES, derive=replies),
 ]

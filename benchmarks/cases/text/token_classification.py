@@ -19,7 +19,7 @@ def entities(
         folder,
         {"model": model, "task": task, "train": train, **settings},
         rows,
-        seeds=1,
+        seeds=3 if rows else 1,
     )
 
 

@@ -3,16 +3,19 @@
 from cases.case import LAST_ONLY, Case
 
 
-def pairs(name: str, data: str, source: str, target: str, epochs: int, **decoding: float) -> Case:
+def pairs(
+    name: str, data: str, source: str, target: str, epochs: int, *,
+    model: str = "transformer-encoder-decoder", batch_size: int = 64, **decoding: float,
+) -> Case:  # fmt: skip
     """An encoder-decoder of width 256, three layers a side, judged on 500 of the official test rows."""
     settings = {
-        "model": {"name": "transformer-encoder-decoder", "size": "mini", "dropout": 0.2},
+        "model": {"name": model, "size": "mini", "dropout": 0.2},
         "task": {
             "name": "translation",
             "max_length": 64,
             "decoding": {"method": "beam", "beams": 3, "max_new_tokens": 48, **decoding},
         },
-        "train": {"epochs": epochs, "batch_size": 64, "learning_rate": 1e-3, "validate_every": LAST_ONLY},
+        "train": {"epochs": epochs, "batch_size": batch_size, "learning_rate": 1e-3, "validate_every": LAST_ONLY},
         "data": {"columns": {"source": source, "target": target}, "validation_rows": 100, "test_rows": 500},
     }
     return Case(f"{data} {name}", data, settings, seeds=1)
@@ -26,7 +29,9 @@ CASES = [
         "classical_modern_zh",
         "classical",
         "modern",
-        10,
+        8,
+        model="pointer-generator",
+        batch_size=32,
         max_new_tokens=96,
         no_repeat_ngram=3,
         length_penalty=1.0,
