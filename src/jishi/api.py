@@ -1,4 +1,4 @@
-"""The verbs of Jishi: prepare, pretrain, finetune, evaluate, predict, index, search, serve, and what lists and checks.
+"""The verbs of Jishi: advise, prepare, pretrain, finetune, evaluate, predict, index, search, serve, and what lists and checks.
 
 A verb takes a spec file or its main value first, and any field of its spec by keyword:
 
@@ -103,6 +103,23 @@ def tune(
     from jishi.lifecycle.tune import TuneSpec, tune
 
     return tune(read(TuneSpec, source, settings, overrides), listen, watch)
+
+
+def advise(
+    source: Source = None,
+    /,
+    *,
+    overrides: Sequence[str] = (),
+    listen: Callable[[Event], None] = lambda _: None,
+    **settings: Any,
+) -> dict[str, Any]:
+    """Which model to start from for these rows, on this machine, within these limits: every candidate measured, and ranked.
+
+    `listen` hears of each candidate as it is measured.
+    """
+    from jishi.lifecycle.advise import AdviseSpec, advise
+
+    return advise(read(AdviseSpec, source, settings, overrides), listen)
 
 
 def plan(
@@ -233,6 +250,7 @@ def schema(verb: str) -> dict[str, Any]:
 def spec_of(verb: str) -> type:
     """The spec class of a verb; the sub-module is named as the verb."""
     from jishi.core.errors import UnknownName
+    from jishi.lifecycle.advise import AdviseSpec
     from jishi.lifecycle.evaluate import EvaluateSpec
     from jishi.lifecycle.finetune import FinetuneSpec
     from jishi.lifecycle.prepare import PrepareSpec
@@ -241,7 +259,7 @@ def spec_of(verb: str) -> type:
     from jishi.lifecycle.tune import TuneSpec
     from jishi.serving.spec import ServeSpec
 
-    specs = (EvaluateSpec, FinetuneSpec, PrepareSpec, PretrainSpec, ServeSpec, TokenizerSpec, TuneSpec)
+    specs = (AdviseSpec, EvaluateSpec, FinetuneSpec, PrepareSpec, PretrainSpec, ServeSpec, TokenizerSpec, TuneSpec)
     for cls in specs:
         if cls.__name__.removesuffix("Spec").lower() == verb:
             return cls

@@ -76,6 +76,19 @@ def finetune(
 
 
 @app.command()
+def advise(words: Words = None, as_json: Json = False, debug: Debug = False, lang: Lang = None) -> None:
+    """Which model to start from, measured. 实测各候选模型，给出选型建议。"""
+
+    def run() -> None:
+        from jishi import terminal
+
+        main, overrides = split(words)
+        show(api.advise(main, overrides=overrides, listen=terminal.candidate), as_json, terminal.advice)
+
+    guarded(run, as_json, debug, lang)
+
+
+@app.command()
 def tune(words: Words = None, as_json: Json = False, debug: Debug = False, lang: Lang = None) -> None:
     """Search the settings of a fine-tuning. 搜索微调的设置。"""
 

@@ -233,6 +233,66 @@ def tuned(value: Mapping[str, Any]) -> None:
     result(value)
 
 
+def candidate(event: Any) -> None:
+    """One model that has been measured, for the reader beside the output."""
+    from jishi.lifecycle import wording
+
+    told = event.values
+    shown = wording.number(told["score"]) if told["score"] is not None else told["failed"] or ", ".join(told["beyond"])
+    notices.print(text("advise.measured", name=told["name"], told=shown), markup=False, soft_wrap=True)
+
+
+def advice(value: Mapping[str, Any]) -> None:
+    """The candidates as a table, the best first; why; what to run next and what it would take."""
+    from jishi.lifecycle import wording
+
+    heads = [value["metric"], "interval", "latency", "memory", "weights", "unknown", "licence"]
+    table = Table(
+        "", *(text(f"advise.{name}") if place else name for place, name in enumerate(heads)), box=None, pad_edge=False
+    )
+    for one in [*value["candidates"], value["rival"]]:
+        table.add_row(*(Text(cell) for cell in _candidate(one)), style="bold" * (one["name"] == value["first"]))
+    console.print(table)
+    for one in value["candidates"]:
+        for reason in one.get("reasons", []):
+            shown = {key: given for key, given in reason.items() if key != "code"}
+            console.print(text(f"advise.{reason['code']}", name=one["name"], **shown), markup=False, soft_wrap=True)
+        for limit in one.get("beyond", []):
+            console.print(text(f"advise.beyond-{limit}", name=one["name"]), markup=False, soft_wrap=True)
+        if "failed" in one:
+            console.print(text("advise.failed", name=one["name"], reason=one["failed"]), markup=False, soft_wrap=True)
+    more = value["more"]
+    if more:
+        known, twice, ten = more["foreseen"]
+        given = {"rows": known[0], "now": known[1], "twice": twice[1], "ten": ten[1]}
+        console.print(text("advise.more", **given), markup=False, soft_wrap=True)
+    if value["plain"]:
+        console.print(text("advise.plain", name=value["first"]), style="bold", markup=False, soft_wrap=True)
+        return
+    console.print(text("advise.first", name=value["first"]), style="bold", markup=False, soft_wrap=True)
+    import yaml
+
+    console.print(
+        yaml.safe_dump(value["next"], allow_unicode=True, sort_keys=False).rstrip(), markup=False, soft_wrap=True
+    )
+    took = {"time": wording.duration(value["plan"]["seconds"]), "memory": wording.size(value["plan"]["memory"])}
+    console.print(text("advise.takes", rows=value["plan"]["rows"], **took), markup=False, soft_wrap=True)
+
+
+def _candidate(one: Mapping[str, Any]) -> list[str]:
+    """The cells of a candidate; a dash for what was not measured."""
+    from jishi.lifecycle import wording
+
+    interval = "–".join(map(wording.number, one["interval"])) if "interval" in one else "–"
+    sizes = [wording.size(one[name]) if name in one else "–" for name in ("memory", "bytes")]
+    unknown = (one.get("tokens") or {}).get("unknown")
+    answer = f"{one['milliseconds']:.1f} ms" if "milliseconds" in one else "–"
+    return [
+        one["name"], wording.number(one.get("score")), interval, answer, *sizes,
+        "–" if unknown is None else f"{unknown:.1%}", one.get("licence") or "–",
+    ]  # fmt: skip
+
+
 def stopped(command: str) -> None:
     """The command that goes on with what was interrupted."""
     notices.print(text("cli.stopped", command=command), markup=False, soft_wrap=True)

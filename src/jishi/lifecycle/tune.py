@@ -7,8 +7,6 @@ stopped or killed goes on. The test rows are seen once, by the best.
 import copy
 import json
 import shutil
-import statistics
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,9 +15,9 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge
 
 from jishi.core import document, publish, spec
-from jishi.core.contracts import Row, option
+from jishi.core.contracts import option
 from jishi.core.errors import DataError, JishiError, MissingExtra, TrainingError, UsageError
-from jishi.lifecycle import finetune, space, trials
+from jishi.lifecycle import finetune, latency, space, trials
 from jishi.lifecycle.finetune import FinetuneSpec, Result
 from jishi.predictor import Predictor
 from jishi.training.loop import Event, Loop
@@ -27,7 +25,6 @@ from jishi.training.loop import Event, Loop
 STUDY, TRIALS, BEST, REPORT = "study.db", "trials", "best", "tuning.json"
 NAME = "jishi"
 SQLITE = b"SQLite format 3"
-LATENCY_ROWS = 32
 PRUNED_FROM = 1  # validations a trial has at least before it may be given up
 
 Listener = Callable[[Event], None]
@@ -183,13 +180,7 @@ class _Search:
 
     def _latency(self, begun: finetune.Begun) -> float:
         predictor = Predictor(begun.adapt.merge(begun.loop.model), begun.task, begun.processor, {})
-        rows: Sequence[Row] = begun.data.validation or ()
-        spent = []
-        for row in list(rows[:LATENCY_ROWS]) * 2:
-            clock = time.perf_counter()
-            predictor.predict([row])
-            spent.append(1000 * (time.perf_counter() - clock))
-        return statistics.median(spent[len(spent) // 2 :])
+        return latency.milliseconds(predictor.predict, begun.data.validation or ())
 
     @property
     def _several(self) -> bool:

@@ -5,7 +5,7 @@ arXiv:2202.10054); after it, it puts right what gradient steps overfit or stoppe
 arXiv:2209.11055); and alone, without any gradient step, it is a linear probe.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
@@ -45,15 +45,18 @@ def fit_head(
     without it, cross-validation chooses. `quick` is what a batch is asked in. Raises TrainingError where the head is more
     than one linear layer.
     """
-    linear = _linear(model, head)
-    batches = list(_states(model, linear, objective, processor, features, quick))
-    kept = torch.cat([batch["states"].flatten(0, -2) for batch in batches])
-    mean, deviation = kept.mean(0), kept.std(0, correction=0)
-    scale = torch.where(deviation > STILL * deviation.median(), 1 / deviation, 0.0)
+    layer = linear(model, head)
+    return fit(layer, objective, list(states(model, layer, objective, processor, features, quick)), strength, seed)
+
+
+def fit(
+    linear: nn.Linear, objective: Objective, read: Sequence[Batch], strength: float | None = None, seed: int = 0
+) -> dict[str, float]:
+    """The same for a head and the `states` of the rows, which stay as they are."""
+    mean, scale = _standard(read)
     with torch.no_grad():
-        before = float(_loss(objective, _Head(linear), batches))
-    for batch in batches:
-        batch["states"] = (batch["states"] - mean) * scale
+        before = float(_loss(objective, Head(linear), read))
+    batches = [{**batch, "states": (batch["states"] - mean) * scale} for batch in read]
     if batches[0]["states"].dim() == 2:  # one vector a row: no padding keeps the batches apart
         batches = [{name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}]
     strength = strength or choose_strength(objective, linear, batches, seed)
@@ -65,26 +68,33 @@ def fit_head(
     return {"strength": strength, "loss_before": before, "loss_after": after}
 
 
+def _standard(read: Sequence[Batch]) -> tuple[torch.Tensor, torch.Tensor]:
+    """What is taken from the states, and what they are then multiplied by (D,)."""
+    kept = torch.cat([batch["states"].flatten(0, -2) for batch in read])
+    mean, deviation = kept.mean(0), kept.std(0, correction=0)
+    return mean, torch.where(deviation > STILL * deviation.median(), 1 / deviation, 0.0)
+
+
 def choose_strength(objective: Objective, linear: nn.Linear, batches: Sequence[Batch], seed: int) -> float:
     """The strongest penalty whose held-out loss is within one standard error of the least (Breiman et al. 1984)."""
     count = min(FOLDS, sum(len(batch["states"]) for batch in batches))
     folds = _folds(batches, count, seed)
     losses = torch.zeros(count, len(STRENGTHS))
     for fold in range(count):
-        learnt = _pick(batches, [(ids >= 0) & (ids != fold) for ids in folds])
-        held_out = _pick(batches, [ids == fold for ids in folds])
+        learnt = pick(batches, [(ids >= 0) & (ids != fold) for ids in folds])
+        held_out = pick(batches, [ids == fold for ids in folds])
         head = _zeros(linear)
         for place, strength in enumerate(STRENGTHS):
             _solve(objective, head, learnt, strength, ROUGH)
             with torch.no_grad():
-                losses[fold, place] = _loss(objective, _Head(head), held_out)
+                losses[fold, place] = _loss(objective, Head(head), held_out)
     mean = losses.mean(0)
     best = int(mean.argmin())
     error = losses[:, best].std() / count**0.5
     return STRENGTHS[int((mean <= mean[best] + error).nonzero()[0])]
 
 
-class _Head(nn.Module):
+class Head(nn.Module):
     """The head alone, answering as a whole model does."""
 
     def __init__(self, linear: nn.Linear) -> None:
@@ -95,7 +105,7 @@ class _Head(nn.Module):
         return SimpleNamespace(logits=self.linear(states))
 
 
-def _linear(model: Any, head: Sequence[str]) -> nn.Linear:
+def linear(model: Any, head: Sequence[str]) -> nn.Linear:
     """The one linear layer that is the head, also where an adaptation has wrapped it."""
     found = [
         module
@@ -115,10 +125,15 @@ def _zeros(linear: nn.Linear) -> nn.Linear:
     return new
 
 
-def _states(
-    model: Any, linear: nn.Linear, objective: Objective, processor: Any, features: Sequence[Features], quick: Quick
-) -> Any:
-    """Batches of what the head reads, {"states": (B, …, D), "labels"} and the mask of tokens, each computed once."""
+def states(
+    model: Any,
+    linear: nn.Linear,
+    objective: Objective,
+    processor: Any,
+    features: Sequence[Features],
+    quick: Quick = lambda _: nullcontext(),
+) -> Iterator[Batch]:
+    """Batches of what the head reads, {"states": (B, …, D), "labels", "rows": (B,)} and the mask of tokens, computed once."""
     seen: list[torch.Tensor] = []
     hook = linear.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach().float().cpu()))
     training = model.training
@@ -126,15 +141,17 @@ def _states(
     try:
         order = sorted(range(len(features)), key=lambda index: features[index]["length"])
         for start in range(0, len(order), ROWS):
-            batch = objective.collate([features[index] for index in order[start : start + ROWS]], processor)
+            rows = order[start : start + ROWS]
+            batch = objective.collate([features[index] for index in rows], processor)
             asked = to(batch, model.device)
             with torch.inference_mode(), quick(asked):
                 objective.loss(model, asked)
-            states = seen.pop().clone()
-            if len(states) != len(batch["labels"]):
-                raise TrainingError("training.head-per-row", rows=len(batch["labels"]), states=len(states))
-            kept = ("labels", "attention_mask") if states.dim() > 2 else ("labels",)
-            yield {"states": states, **{name: batch[name] for name in kept if name in batch}}
+            found = seen.pop().clone()
+            if len(found) != len(batch["labels"]):
+                raise TrainingError("training.head-per-row", rows=len(batch["labels"]), states=len(found))
+            kept = ("labels", "attention_mask") if found.dim() > 2 else ("labels",)
+            own = {"rows": torch.tensor(rows)} if len(found) == len(rows) else {}  # not of windows
+            yield {"states": found, **own, **{name: batch[name] for name in kept if name in batch}}
     finally:
         hook.remove()
         model.train(training)
@@ -152,8 +169,8 @@ def _folds(batches: Sequence[Batch], count: int, seed: int) -> list[torch.Tensor
     return list(folds.split(sizes))
 
 
-def _pick(batches: Sequence[Batch], masks: Sequence[torch.Tensor]) -> list[Batch]:
-    """The rows of the masks; batches that have none are left out."""
+def pick(batches: Sequence[Batch], masks: Sequence[torch.Tensor]) -> list[Batch]:
+    """The rows of the masks, one mask a batch; batches that have none are left out."""
     return [
         {name: value[mask] for name, value in batch.items()}
         for batch, mask in zip(batches, masks, strict=True)
@@ -161,7 +178,7 @@ def _pick(batches: Sequence[Batch], masks: Sequence[torch.Tensor]) -> list[Batch
     ]
 
 
-def _loss(objective: Objective, head: _Head, batches: Sequence[Batch]) -> Any:
+def _loss(objective: Objective, head: Head, batches: Sequence[Batch]) -> Any:
     """The mean loss over all targets."""
     losses = [objective.loss(head, batch) for batch in batches]
     weights = [loss.weight(len(batch["states"])) for loss, batch in zip(losses, batches, strict=True)]
@@ -173,7 +190,7 @@ def _solve(
     objective: Objective, linear: nn.Linear, batches: Sequence[Batch], strength: float, effort: Mapping[str, Any]
 ) -> float:
     """Minimise loss and penalty (L-BFGS) from where the layer stands; the final mean loss."""
-    head, weight = _Head(linear), strength * sum(len(batch["states"]) for batch in batches)
+    head, weight = Head(linear), strength * sum(len(batch["states"]) for batch in batches)
     solver = torch.optim.LBFGS(head.parameters(), line_search_fn="strong_wolfe", **effort)
 
     def cost() -> torch.Tensor:

@@ -79,6 +79,7 @@ def _entry(name: str) -> dict[str, object]:
         "kind": "base",
         "name": name,
         "about": (module.__doc__ or "").splitlines()[0],
+        "licence": module.LICENCE,
         "package": sources[0].package,
         "installed": made or any(source.find() for source in sources),
     }

