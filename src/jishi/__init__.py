@@ -1,6 +1,7 @@
 """Jishi (基石): from a foundation model and some data to a service that can be trusted. The verbs are in `jishi.api`."""
 
 from jishi.api import (
+    advise,
     doctor,
     embed,
     evaluate,
@@ -22,7 +23,7 @@ from jishi.api import (
 
 __version__ = "0.1.0"
 __all__ = [
-    "doctor", "embed", "evaluate", "finetune", "index", "list_models", "load", "mine", "plan", "predict", "prepare",
+    "advise", "doctor", "embed", "evaluate", "finetune", "index", "list_models", "load", "mine", "plan", "predict", "prepare",
     "pretrain", "schema", "search", "serve",
     "tokenizer", "tune",
 ]  # fmt: skip

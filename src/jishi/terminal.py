@@ -258,7 +258,10 @@ def advice(value: Mapping[str, Any]) -> None:
             shown = {key: given for key, given in reason.items() if key != "code"}
             console.print(text(f"advise.{reason['code']}", name=one["name"], **shown), markup=False, soft_wrap=True)
         for limit in one.get("beyond", []):
-            console.print(text(f"advise.beyond-{limit}", name=one["name"]), markup=False, soft_wrap=True)
+            minutes = value["limits"]["asking"] / 60
+            console.print(
+                text(f"advise.beyond-{limit}", name=one["name"], minutes=minutes), markup=False, soft_wrap=True
+            )
         if "failed" in one:
             console.print(text("advise.failed", name=one["name"], reason=one["failed"]), markup=False, soft_wrap=True)
     more = value["more"]

@@ -80,6 +80,11 @@ class AdviseSpec:
         "Training rows that are learnt from, and validation rows that judge, at most; more tell finer differences.",
         "最多使用的训练行数与用于评判的验证行数；越多越能分辨细微差别。",
     )
+    minutes: Annotated[float, Gt(0)] = option(
+        5.0,
+        "A base that would be asked all these rows for longer is left out.",
+        "若仅让某个基座读完这些行就超过此分钟数，则略去该候选。",
+    )
     seed: int = option(0, "Every random choice follows from it.", "所有随机选择都由它决定。")
 
 
@@ -90,6 +95,7 @@ def advise(wanted: AdviseSpec, listen: Listener) -> dict[str, Any]:
     "more", "next", "plan"}. `listen` hears of each candidate. Raises UsageError for a task that can't be probed.
     """
     task = wanted.task or infer(wanted.data)
+    probed = _is_probed(task)
     with tempfile.TemporaryDirectory(prefix="jishi-") as name:
         here = Path(name)
         several = {
@@ -99,7 +105,7 @@ def advise(wanted: AdviseSpec, listen: Listener) -> dict[str, Any]:
         data = prepare(replace(wanted.data, **several), task, here / "data")
         if data.validation is None:
             raise DataError("advise.no-validation", path=wanted.data.train)
-        told = _Advice(wanted, task, data, here, listen).told()
+        told = _Advice(wanted, task, data, here, listen, probed=probed).told()
     if wanted.out:
         folder = Path(wanted.out)
         publish.write_text(folder / REPORT, json.dumps(told, ensure_ascii=False, indent=2) + "\n")
@@ -111,14 +117,20 @@ def advise(wanted: AdviseSpec, listen: Listener) -> dict[str, Any]:
 class _Advice:
     """The candidates of one advice, measured one after the other."""
 
-    def __init__(self, wanted: AdviseSpec, task: Task, data: Dataset, folder: Path, listen: Listener) -> None:
+    def __init__(
+        self, wanted: AdviseSpec, task: Task, data: Dataset, folder: Path, listen: Listener, *, probed: bool
+    ) -> None:
         self.wanted, self.task, self.data, self.folder, self.listen = wanted, task, data, folder, listen
-        limits = {"milliseconds": wanted.latency_ms, "memory": wanted.memory_mb, "bytes": wanted.size_mb}
-        units = {"memory": 2**20, "bytes": 2**20}
-        self.limits = {key: value * units.get(key, 1) for key, value in limits.items() if value is not None}
+        limits = {  # of what, the limit, and its unit
+            "milliseconds": (wanted.latency_ms, 1),
+            "asking": (wanted.minutes, 60),
+            "memory": (wanted.memory_mb, 2**20),
+            "bytes": (wanted.size_mb, 2**20),
+        }
+        self.limits = {key: limit * unit for key, (limit, unit) in limits.items() if limit is not None}
         self.rows: Sequence[Row] = data.validation or ()
-        self.probed = _is_probed(task)
-        self.models = wanted.models or self._at_hand()
+        self.probed = probed
+        self.models = list(wanted.models or self._at_hand())
         self.learnt = task.initialize(data.train, load.base(self.models[0]))
 
     def told(self) -> dict[str, Any]:
@@ -180,7 +192,12 @@ class _Advice:
             adapt=registry.get(Adaptation, "frozen" if how == "probe" else "full")(),
         )  # fmt: skip
         found = candidate.ask(asked, how, self.limits, cpu=self.wanted.device == "cpu")
-        told = {"name": model.name, "place": self.models.index(model), "how": how, "licence": licence(model), **found}
+        place = self.models.index(model)
+        if how == "probe" and "pooling" in found:  # the one that a head can be fitted on
+            self.models[place] = (
+                replace(model, pooling=found["pooling"]) if found["pooling"] != load.base(model).pooling else model
+            )
+        told = {"name": model.name, "place": place, "how": how, "licence": licence(model), **found}
         self.listen(
             Event(
                 "candidate",

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,6 +34,7 @@ from jishi.training import fit_head
 # probe: a linear head is fitted on the states; train: the spec is trained; answer: it is asked as it is
 How = Literal["probe", "train", "answer"]
 SHARES = (8, 4, 2, 1)  # of the rows are 1 / … learnt from, for a learning curve
+MEAN = "mean"
 STATES = 5000  # whose evidence is worked out
 
 
@@ -56,19 +58,29 @@ def ask(wanted: FinetuneSpec, how: How, limits: Mapping[str, float], *, cpu: boo
 
 
 def measure(wanted: FinetuneSpec, how: How, limits: Mapping[str, float]) -> dict[str, Any]:
-    """Of a model on the rows of a spec: {"milliseconds" an answer, "memory", "bytes" of the weights, "parameters", "tokens" (of
-    the training rows), "beyond"}, and, where it keeps within the `limits` (of those by name), {"score", "predictions" on the
-    validation rows, "seconds" it took, "curve" [(rows, score)], "logme"}. Raises JishiError."""
+    """What there is to know of a model on the rows of a spec. Raises JishiError.
+
+    {"milliseconds" an answer takes, "asking" (seconds of all rows at that pace), "memory", "bytes" of the weights,
+    "parameters", "pooling", "tokens" (of the training rows), "beyond"}; and, where it keeps within the `limits` (of those, by
+    name), {"score", "predictions" of the validation rows, "seconds" of learning and answering}, of a probe also {"curve"
+    [(rows, score)], "logme"}.
+    """
     begun = finetune.start(wanted, Path(wanted.out), untuned=False)
+    if how == "probe" and not fit_head.is_linear(begun.loop.model, begun.loop.head):  # a layer comes between
+        averaged = replace(wanted.model, pooling=MEAN)
+        begun = finetune.start(replace(wanted, model=averaged), Path(wanted.out), untuned=False)
     predictor = Predictor(begun.loop.model, begun.task, begun.processor, {})
     rows: Sequence[Row] = begun.data.validation or ()
     weights = begun.loop.model.parameters()
     tokens = begun.data.report.get("tokens")
+    milliseconds = latency.milliseconds(predictor.predict, rows)
     found = {
-        "milliseconds": latency.milliseconds(predictor.predict, rows),
+        "milliseconds": milliseconds,
+        "asking": milliseconds / 1000 * (len(begun.data.train) + len(rows)),
         "memory": resident_bytes(),
         "bytes": sum(one.numel() * one.element_size() for one in weights),
         "parameters": parameters(begun.loop.model).whole,
+        "pooling": begun.base.pooling,
         "tokens": tokens and tokens["parts"]["train"],
     }
     found["beyond"] = [name for name, limit in limits.items() if found[name] > limit]

@@ -106,16 +106,25 @@ class Head(nn.Module):
 
 
 def linear(model: Any, head: Sequence[str]) -> nn.Linear:
-    """The one linear layer that is the head, also where an adaptation has wrapped it."""
-    found = [
+    """The one linear layer that is the head, also where an adaptation has wrapped it. Raises TrainingError."""
+    found = _layers(model, head)
+    if len(found) != 1:
+        raise TrainingError("training.no-linear-head", given=", ".join(head) or type(model).__name__)
+    return found[0]
+
+
+def is_linear(model: Any, head: Sequence[str]) -> bool:
+    """Whether the head is one linear layer."""
+    return len(_layers(model, head)) == 1
+
+
+def _layers(model: Any, head: Sequence[str]) -> list[nn.Linear]:
+    return [
         module
         for name, module in model.named_modules()
         if isinstance(module, nn.Linear) and any(f".{part}." in f".{name}." for part in head)
         and any(parameter.requires_grad for parameter in module.parameters())
     ]  # fmt: skip
-    if len(found) != 1:
-        raise TrainingError("training.no-linear-head", given=", ".join(head) or type(model).__name__)
-    return found[0]
 
 
 def _zeros(linear: nn.Linear) -> nn.Linear:
