@@ -73,7 +73,7 @@ def asked(monkeypatch):
         }
 
     monkeypatch.setattr(candidate, "ask", ask)
-    monkeypatch.setattr(advise, "plan", lambda wanted: dict.fromkeys(KEPT, wanted.model.name))
+    monkeypatch.setattr(advise, "plan", lambda _: {**dict.fromkeys(KEPT, 0), "rows": 40, "seconds": 20.0})
     return seen, given
 
 
@@ -115,12 +115,15 @@ def test_what_is_written_is_what_is_run_next(rows, base, asked, tmp_path, monkey
     monkeypatch.setattr(advise._Advice, "_rival", lambda self: {**rival(self), "score": 0.5})
     given[str(base), "probe"] = (30, 2.0)
     settings = {"models": [str(base)], "task": {"name": "text-classification", "max_length": 16}}
-    found = jishi.advise(rows, **settings, out=tmp_path / "advice")
+    found = jishi.advise(rows, **settings, rows=40, out=tmp_path / "advice")
     assert json.loads((tmp_path / "advice" / advise.REPORT).read_text(encoding="utf-8"))["next"] == found["next"]
     asked_next = spec.build(FinetuneSpec, document.read(tmp_path / "advice" / advise.SPEC))
     assert (asked_next.model.name, asked_next.task.max_length) == (str(base), 16)
     assert (asked_next.data.train, asked_next.train.fit_head) == (str(rows), "before")
-    assert asked_next.adapt == get(Adaptation, "full")() and found["plan"]["rows"] == str(base)
+    assert asked_next.adapt == get(Adaptation, "full")() and (found["plan"]["rows"], found["plan"]["seconds"]) == (
+        56,
+        28.0,
+    )
 
 
 def test_a_plain_rival_that_no_candidate_beats_is_the_advice(rows, base, asked):

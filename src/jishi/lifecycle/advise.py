@@ -16,6 +16,7 @@ from annotated_types import Ge, Gt
 
 from jishi.core import publish, registry, spec
 from jishi.core.contracts import Adaptation, Evaluator, Row, Task, option
+from jishi.core.document import Document
 from jishi.core.errors import DataError, JishiError, UsageError
 from jishi.data import columns
 from jishi.data.dataset import Dataset
@@ -100,7 +101,7 @@ def advise(wanted: AdviseSpec, listen: Listener) -> dict[str, Any]:
         here = Path(name)
         several = {
             part: min(getattr(wanted.data, part) or wanted.rows, wanted.rows)
-            for part in ("train_rows", "validation_rows")
+            for part in ("train_rows", "validation_rows", "test_rows")
         }
         data = prepare(replace(wanted.data, **several), task, here / "data")
         if data.validation is None:
@@ -267,9 +268,14 @@ class _Advice:
         }
 
     def _plan(self, following: Mapping[str, Any]) -> dict[str, Any]:
-        asked = spec.build(FinetuneSpec, spec.Document(dict(following), SPEC))
-        told = plan(asked)
-        return {key: told[key] for key in ("rows", "seconds", "memory", "trainable_parameters", "precision")}
+        """What the fine-tuning would take, from a trial on the rows at hand: its seconds grow with the rows."""
+        few = {**following, "data": {"train": str(self.data.path)}, "task": spec.dump(self.task)}
+        told = plan(spec.build(FinetuneSpec, Document(few, SPEC)))
+        ledger = self.data.report["ledger"]
+        given = ledger["accepted"]["train"] + ledger["cut"].get("train_rows", 0)
+        rows = min(given, self.wanted.data.train_rows or given)
+        kept = {key: told[key] for key in ("memory", "trainable_parameters", "precision")}
+        return {"rows": rows, "seconds": told["seconds"] * rows / told["rows"], **kept}
 
 
 def _is_probed(task: Task) -> bool:
