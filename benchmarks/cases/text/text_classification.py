@@ -5,7 +5,7 @@ from typing import Any
 from cases.case import LAST_ONLY, PROBE, Case
 
 
-def reviews(rows: int | None, adapt: str, **train: Any) -> Case:
+def reviews(rows: int | None, adapt: str, seeds: int = 3, **train: Any) -> Case:
     """Chinese shopping reviews with e5-small; 256 more labelled rows fit the temperature."""
     settings = {
         "model": {"name": "e5-small", "vocabulary": "scripts"},
@@ -14,7 +14,7 @@ def reviews(rows: int | None, adapt: str, **train: Any) -> Case:
         "train": {"batch_size": 16, "validate_every": LAST_ONLY, **train},
         "data": {"validation_rows": 256},
     }
-    return Case(f"shopping_reviews_zh {rows or 'all'} {adapt}", "shopping_reviews_zh", settings, rows)
+    return Case(f"shopping_reviews_zh {rows or 'all'} {adapt}", "shopping_reviews_zh", settings, rows, seeds)
 
 
 def intents(rows: int | None, adapt: str, **train: Any) -> Case:
@@ -54,7 +54,9 @@ def few(data: str, model: Any, rows: int, title: str, way: str) -> Case:
     return Case(f"{data} {title} {way}", data, settings, rows, seeds=1 if slow else 3)
 
 
-def whole(data: str, model: Any, rows: int | None = None, columns: Any = None, task: Any = None, **train: Any) -> Case:
+def whole(
+    data: str, model: Any, rows: int | None = None, columns: Any = None, task: Any = None, seeds: int = 3, **train: Any
+) -> Case:
     """All training rows, or so many; the weights of the best validation are taken."""
     settings = {
         "model": model,
@@ -62,10 +64,10 @@ def whole(data: str, model: Any, rows: int | None = None, columns: Any = None, t
         "train": {"epochs": 3, "batch_size": 32, "learning_rate": 1e-4, **train},
         "data": {"columns": columns or {}},
     }
-    return Case(f"{data} {rows or 'all'}", data, settings, rows)
+    return Case(f"{data} {rows or 'all'}", data, settings, rows, seeds)
 
 
-def probe(data: str, model: Any, rows: int | None = None) -> Case:
+def probe(data: str, model: Any, rows: int | None = None, seeds: int = 3) -> Case:
     """A linear probe on so many training rows, or all: the cheap row beside `whole`."""
     settings = {
         "model": model,
@@ -73,7 +75,7 @@ def probe(data: str, model: Any, rows: int | None = None) -> Case:
         "adapt": "frozen",
         "train": PROBE,
     }
-    return Case(f"{data} {rows or 'all'} probe", data, settings, rows)
+    return Case(f"{data} {rows or 'all'} probe", data, settings, rows, seeds)
 
 
 ZH = {"name": "e5-small", "vocabulary": "scripts"}
@@ -89,7 +91,7 @@ CASES = [
     reviews(128, "frozen", **PROBE),
     reviews(2000, "full", epochs=1, learning_rate=5e-5, fit_head="before"),
     reviews(2000, "frozen", **PROBE),
-    reviews(None, "full", epochs=1, learning_rate=5e-5, head_learning_rate=1e-2),
+    reviews(None, "full", seeds=1, epochs=1, learning_rate=5e-5, head_learning_rate=1e-2),
     intents(770, "full", epochs=6, learning_rate=1e-4, fit_head="before"),
     intents(770, "lora", epochs=6, learning_rate=1e-3, fit_head="before"),
     intents(770, "frozen", **PROBE),
@@ -98,19 +100,19 @@ CASES = [
     *(few("banking77", "minilm", 77 * rows, f"{rows} a class", way) for rows in (8, 16, 64) for way in WAYS),
     *(few("shopping_reviews_zh", ZH, rows, str(rows), "contrastive") for rows in (32, 128)),
     whole("sick", "minilm"),
-    whole("ocnli_zh", ZH, 3000),
+    whole("ocnli_zh", ZH, 3000, seeds=1),
     *(
-        whole(data, model, columns={"label": "score"}, task=NUMBER)
-        for data, model in (("stsb_en", "minilm"), ("stsb_zh", ZH))
+        whole(data, model, columns={"label": "score"}, task=NUMBER, seeds=seeds)
+        for data, model, seeds in (("stsb_en", "minilm", 3), ("stsb_zh", ZH, 1))
     ),
-    whole("beetle_answer_grading", "minilm", columns=GRADED),
+    whole("beetle_answer_grading", "minilm", columns=GRADED, seeds=1),
     whole("financial_phrasebank", "minilm"),
     whole("csl_category_zh", ZH, 3000, epochs=2),
-    whole("cold_offensive_zh", ZH, 3000, epochs=2),
+    whole("cold_offensive_zh", ZH, 3000, epochs=2, seeds=1),
     probe("financial_phrasebank", "minilm"),
     probe("csl_category_zh", ZH, 3000),
-    probe("cold_offensive_zh", ZH, 3000),
-    whole("molecules_bbbp", {"name": "text-cnn", "tokens": SMILES}, columns={"text": "smiles"}, **SCRATCH),
+    probe("cold_offensive_zh", ZH, 3000, seeds=1),
+    whole("molecules_bbbp", {"name": "text-cnn", "tokens": SMILES}, columns={"text": "smiles"}, seeds=1, **SCRATCH),
     whole(
         "dna_promoters",
         {"name": "text-cnn", "tokens": "."},
