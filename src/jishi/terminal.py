@@ -246,9 +246,12 @@ def advice(value: Mapping[str, Any]) -> None:
     """The candidates as a table, the best first; why; what to run next and what it would take."""
     from jishi.lifecycle import wording
 
-    heads = [value["metric"], "interval", "latency", "memory", "weights", "unknown", "licence"]
     table = Table(
-        "", *(text(f"advise.{name}") if place else name for place, name in enumerate(heads)), box=None, pad_edge=False
+        "",
+        value["metric"],
+        *(text(f"advise.{name}") for name in ("latency", "memory", "weights")),
+        box=None,
+        pad_edge=False,
     )
     for one in [*value["candidates"], value["rival"]]:
         table.add_row(*(Text(cell) for cell in _candidate(one)), style="bold" * (one["name"] == value["first"]))
@@ -272,7 +275,10 @@ def advice(value: Mapping[str, Any]) -> None:
     if value["plain"]:
         console.print(text("advise.plain", name=value["first"]), style="bold", markup=False, soft_wrap=True)
         return
-    console.print(text("advise.first", name=value["first"]), style="bold", markup=False, soft_wrap=True)
+    licence = value["candidates"][0]["licence"] or "?"
+    console.print(
+        text("advise.first", name=value["first"], licence=licence), style="bold", markup=False, soft_wrap=True
+    )
     import yaml
 
     console.print(
@@ -286,14 +292,9 @@ def _candidate(one: Mapping[str, Any]) -> list[str]:
     """The cells of a candidate; a dash for what was not measured."""
     from jishi.lifecycle import wording
 
-    interval = "–".join(map(wording.number, one["interval"])) if "interval" in one else "–"
+    score = {"value": one.get("score"), **dict(zip(("low", "high"), one.get("interval", ()), strict=False))}
     sizes = [wording.size(one[name]) if name in one else "–" for name in ("memory", "bytes")]
-    unknown = (one.get("tokens") or {}).get("unknown")
-    answer = f"{one['milliseconds']:.1f} ms" if "milliseconds" in one else "–"
-    return [
-        one["name"], wording.number(one.get("score")), interval, answer, *sizes,
-        "–" if unknown is None else f"{unknown:.1%}", one.get("licence") or "–",
-    ]  # fmt: skip
+    return [one["name"], _interval(score), f"{one['milliseconds']:.1f} ms" if "milliseconds" in one else "–", *sizes]
 
 
 def stopped(command: str) -> None:
