@@ -6,6 +6,7 @@ from jishi.api import (
     evaluate,
     finetune,
     index,
+    label,
     list_models,
     load,
     mine,
@@ -22,7 +23,7 @@ from jishi.api import (
 
 __version__ = "0.1.0"
 __all__ = [
-    "doctor", "embed", "evaluate", "finetune", "index", "list_models", "load", "mine", "plan", "predict", "prepare",
+    "doctor", "embed", "evaluate", "finetune", "index", "label", "list_models", "load", "mine", "plan", "predict", "prepare",
     "pretrain", "schema", "search", "serve",
     "tokenizer", "tune",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The verbs of Jishi: prepare, pretrain, finetune, evaluate, predict, index, search, serve, and what lists and checks.
+"""The verbs of Jishi: prepare, pretrain, finetune, evaluate, predict, index, search, label, serve, and what lists and checks.
 
 A verb takes a spec file or its main value first, and any field of its spec by keyword:
 
@@ -198,6 +198,13 @@ def mine(
     return mine(Path(bundle), Path(data), Path(out), count=count, margin=margin)
 
 
+def label(source: Source = None, /, *, overrides: Sequence[str] = (), **settings: Any) -> dict[str, Any]:
+    """Find the rows without a label that a bundle would learn most from, and add them to a queue with its guesses."""
+    from jishi.lifecycle.label import LabelSpec, label
+
+    return label(read(LabelSpec, source, settings, overrides))
+
+
 def serve(source: Source = None, /, *, overrides: Sequence[str] = (), **settings: Any) -> None:
     """Answer over HTTP until interrupted: the API and a page to try it."""
     from jishi.core.errors import MissingExtra
@@ -235,13 +242,14 @@ def spec_of(verb: str) -> type:
     from jishi.core.errors import UnknownName
     from jishi.lifecycle.evaluate import EvaluateSpec
     from jishi.lifecycle.finetune import FinetuneSpec
+    from jishi.lifecycle.label import LabelSpec
     from jishi.lifecycle.prepare import PrepareSpec
     from jishi.lifecycle.pretrain import PretrainSpec
     from jishi.lifecycle.tokenizer import TokenizerSpec
     from jishi.lifecycle.tune import TuneSpec
     from jishi.serving.spec import ServeSpec
 
-    specs = (EvaluateSpec, FinetuneSpec, PrepareSpec, PretrainSpec, ServeSpec, TokenizerSpec, TuneSpec)
+    specs = (EvaluateSpec, FinetuneSpec, LabelSpec, PrepareSpec, PretrainSpec, ServeSpec, TokenizerSpec, TuneSpec)
     for cls in specs:
         if cls.__name__.removesuffix("Spec").lower() == verb:
             return cls

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from jishi import api
-from jishi.command import Debug, DryRun, Json, Lang, On, Words, asked, guarded, resuming, show, split, tell
+from jishi.command import Debug, DryRun, Json, Lang, Named, On, Words, asked, guarded, resuming, show, split, tell
 from jishi.core.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Jishi 基石")
@@ -18,7 +18,9 @@ models_app = typer.Typer(
     no_args_is_help=True, help="Base models at hand and bundles made. 可用的基础模型与已生成的模型包。"
 )
 config_app = typer.Typer(no_args_is_help=True, help="What a verb can be asked for. 每个命令的全部设置。")
+label_app = typer.Typer(cls=Named, no_args_is_help=True, help="Choose rows to label, and label them. 选取并标注数据。")
 app.add_typer(models_app, name="models")
+app.add_typer(label_app, name="label")
 app.add_typer(config_app, name="config")
 
 
@@ -273,6 +275,18 @@ def serve(words: Words = None, as_json: Json = False, debug: Debug = False, lang
     """Answer over HTTP, with a page to try it. 启动 HTTP 服务与试用页面。"""
 
     guarded(lambda: asked(api.serve, words), as_json, debug, lang)
+
+
+@label_app.command("choose")
+def label_choose(words: Words = None, as_json: Json = False, debug: Debug = False, lang: Lang = None) -> None:
+    """Queue the rows most worth a label; `choose` may be left out. 选出最值得标注的行，写入队列（choose 可省略）。"""
+
+    def run() -> None:
+        from jishi import terminal
+
+        show(asked(api.label, words), as_json, terminal.counts)
+
+    guarded(run, as_json, debug, lang)
 
 
 @models_app.command("list")

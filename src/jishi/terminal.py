@@ -287,6 +287,16 @@ def findings(value: Sequence[Mapping[str, Any]]) -> None:
         console.print(text("cli.doctor-well"), style="green")
 
 
+def counts(value: Mapping[str, Any]) -> None:
+    """What became of rows: where they are, how many there are, and of those left out how many and why."""
+    flat = {name: given for name, given in value.items() if not isinstance(given, Mapping)}
+    for inner in value.values():
+        flat |= inner if isinstance(inner, Mapping) else {}
+    pairs(
+        {text(f"label.count-{name}"): f"{given:,}" if isinstance(given, int) else given for name, given in flat.items()}
+    )
+
+
 def pairs(values: Mapping[str, Any]) -> None:
     """Names and values, aligned."""
     table = Table(box=None, show_header=False, pad_edge=False)

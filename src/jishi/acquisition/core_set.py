@@ -19,6 +19,7 @@ class CoreSet(Acquisition):
     """Each the row farthest from all that have a label or were taken before it; the first of all is the one nearest the mean."""
 
     vectors = True
+    known = True
 
     def choose(self, rows: Unlabelled, count: int, rng: numpy.random.Generator) -> Sequence[int]:  # noqa: ARG002
         if rows.vectors is None:

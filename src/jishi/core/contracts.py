@@ -302,6 +302,7 @@ class Acquisition(ABC):
 
     passes: int = 0  # how often rows are asked again with dropout
     vectors: ClassVar[bool] = False  # whether it can't do without them
+    known: ClassVar[bool] = False  # whether it looks at those of labelled rows too
 
     @abstractmethod
     def choose(self, rows: Unlabelled, count: int, rng: numpy.random.Generator) -> Sequence[int]:

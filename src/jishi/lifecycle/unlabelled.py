@@ -24,8 +24,14 @@ def check(predictor: Predictor) -> None:
         raise UsageError("label.no-scores", task=registry.name_of(task))
 
 
+def several(predictor: Predictor) -> bool:
+    """Whether a row may have any number of labels."""
+    return getattr(predictor.task, "problem", "") == "multi"
+
+
 def ask(predictor: Predictor, rows: Sequence[Row], passes: int = 0, seed: int = 0) -> Said:
-    """"probabilities" (N, K); "vectors" (N, D), where the head reads one vector a row; with `passes`, "passes" (P, N, K).
+    """ "probabilities" (N, K), and which labels are "given" (N, K); "vectors" (N, D), where the head reads one vector a row; with
+    `passes`, "passes" (P, N, K).
 
     Raises ModelError where answers under dropout are asked of a model that has none.
     """
@@ -34,22 +40,32 @@ def ask(predictor: Predictor, rows: Sequence[Row], passes: int = 0, seed: int = 
     back = numpy.argsort(order)
     features = [encoded[place] for place in order]
     with _watched(predictor.model) as seen:
-        found = {"probabilities": _table(predictor, predictor.answer(features))[back]}
+        answers = predictor.answer(features)
+    found = {"probabilities": _table(predictor, answers)[back], "given": _given(predictor, answers)[back]}
     vectors = numpy.concatenate(seen) if seen else numpy.zeros((0, 0))
     if len(vectors) == len(rows):
         found["vectors"] = vectors[back]
     if passes:
         with _dropping(predictor.model), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            answers = [_table(predictor, predictor.answer(features)) for _ in range(passes)]
-        found["passes"] = numpy.stack(answers)[:, back]
+            again = [_table(predictor, predictor.answer(features)) for _ in range(passes)]
+        found["passes"] = numpy.stack(again).astype(numpy.float32)[:, back]
     return found
 
 
 def _table(predictor: Predictor, answers: Sequence[Prediction]) -> numpy.ndarray:
     """The probabilities of all labels (N, K), in the task's order."""
-    labels = predictor.task.labels  # type: ignore[attr-defined]
-    return numpy.array([[answer["scores"][label] for label in labels] for answer in answers], dtype=numpy.float32)
+    return numpy.array([[answer["scores"][label] for label in _labels(predictor)] for answer in answers])
+
+
+def _given(predictor: Predictor, answers: Sequence[Prediction]) -> numpy.ndarray:
+    """Which labels the answers are (N, K)."""
+    named = [set(answer.get("labels", [answer.get("label")])) for answer in answers]
+    return numpy.array([[label in names for label in _labels(predictor)] for names in named])
+
+
+def _labels(predictor: Predictor) -> Sequence[str]:
+    return predictor.task.labels  # type: ignore[attr-defined,no-any-return]
 
 
 @contextmanager
