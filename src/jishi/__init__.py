@@ -7,6 +7,8 @@ from jishi.api import (
     finetune,
     index,
     label,
+    label_export,
+    label_import,
     list_models,
     load,
     mine,
@@ -23,7 +25,6 @@ from jishi.api import (
 
 __version__ = "0.1.0"
 __all__ = [
-    "doctor", "embed", "evaluate", "finetune", "index", "label", "list_models", "load", "mine", "plan", "predict", "prepare",
-    "pretrain", "schema", "search", "serve",
-    "tokenizer", "tune",
+    "doctor", "embed", "evaluate", "finetune", "index", "label", "label_export", "label_import", "list_models", "load", "mine",
+    "plan", "predict", "prepare", "pretrain", "schema", "search", "serve", "tokenizer", "tune",
 ]  # fmt: skip

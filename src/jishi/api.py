@@ -205,6 +205,20 @@ def label(source: Source = None, /, *, overrides: Sequence[str] = (), **settings
     return label(read(LabelSpec, source, settings, overrides))
 
 
+def label_export(queue: str | Path, out: str | Path) -> dict[str, Any]:
+    """Write the rows of a queue that wait for a label: for Label Studio (.json), or to be filled in (.jsonl)."""
+    from jishi.lifecycle.exchange import export
+
+    return export(Path(queue), Path(out))
+
+
+def label_import(file: str | Path, queue: str | Path | None = None, out: str | Path | None = None) -> dict[str, Any]:
+    """Add the labels of a Label Studio export, or of any file of rows, to those of a queue, or to the file `out`."""
+    from jishi.lifecycle.exchange import take_in
+
+    return take_in(Path(file), Path(queue) if queue else None, Path(out) if out else None)
+
+
 def serve(source: Source = None, /, *, overrides: Sequence[str] = (), **settings: Any) -> None:
     """Answer over HTTP until interrupted: the API and a page to try it."""
     from jishi.core.errors import MissingExtra

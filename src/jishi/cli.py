@@ -289,6 +289,37 @@ def label_choose(words: Words = None, as_json: Json = False, debug: Debug = Fals
     guarded(run, as_json, debug, lang)
 
 
+@label_app.command("export")
+def label_export(queue: str, out: str, as_json: Json = False, debug: Debug = False, lang: Lang = None) -> None:
+    """The open rows of a queue, for Label Studio (.json) or to fill in (.jsonl). 导出待标注的行。"""
+
+    def run() -> None:
+        from jishi import terminal
+
+        show(api.label_export(queue, out), as_json, terminal.counts)
+
+    guarded(run, as_json, debug, lang)
+
+
+@label_app.command("import")
+def label_import(
+    file: str,
+    queue: Annotated[str | None, typer.Option(help="The queue that was labelled. 所标注的队列。")] = None,
+    out: Annotated[str | None, typer.Option(help="Where labels go. 标注写入何处。")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+    lang: Lang = None,
+) -> None:
+    """Labels from Label Studio (JSON, JSON-MIN) or a file of rows. 导入标注结果。"""
+
+    def run() -> None:
+        from jishi import terminal
+
+        show(api.label_import(file, queue, out), as_json, terminal.counts)
+
+    guarded(run, as_json, debug, lang)
+
+
 @models_app.command("list")
 def models_list(folder: str = "runs", as_json: Json = False, debug: Debug = False, lang: Lang = None) -> None:
     """Base models at hand, and bundles below a folder. 列出基础模型与模型包。"""

@@ -289,12 +289,9 @@ def findings(value: Sequence[Mapping[str, Any]]) -> None:
 
 def counts(value: Mapping[str, Any]) -> None:
     """What became of rows: where they are, how many there are, and of those left out how many and why."""
-    flat = {name: given for name, given in value.items() if not isinstance(given, Mapping)}
-    for inner in value.values():
-        flat |= inner if isinstance(inner, Mapping) else {}
-    pairs(
-        {text(f"label.count-{name}"): f"{given:,}" if isinstance(given, int) else given for name, given in flat.items()}
-    )
+    flat = {**value, **value.get("left_out", {})}
+    shown = {name: given for name, given in flat.items() if name != "left_out" and given not in ({}, None)}
+    pairs({text(f"label.count-{name.replace('_', '-')}"): _count(given) for name, given in shown.items()})
 
 
 def pairs(values: Mapping[str, Any]) -> None:
@@ -303,6 +300,12 @@ def pairs(values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         table.add_row(Text(str(name), style="dim"), Text(str(value)))
     console.print(table)
+
+
+def _count(given: Any) -> str:
+    if isinstance(given, Mapping):
+        return ", ".join(f"{name} {count:,}" for name, count in given.items())
+    return f"{given:,}" if isinstance(given, int) else str(given)
 
 
 def _beginning(given: Any) -> Any:

@@ -128,7 +128,7 @@ def test_rows_that_have_a_label_are_left_out_wherever_they_stand(classifier, tmp
     ]
     told = ask(classifier, jsonl(tmp_path / "some.jsonl", rows), tmp_path)
     assert [row["text"] for row in read(tmp_path / "queue.jsonl")] == ["fine"]
-    assert told["left_out"] == {"labelled": 2, "known": 1}
+    assert told["left_out"] == {"had_label": 2, "known": 1}
 
 
 @pytest.mark.parametrize("by", registry.names(Acquisition))

@@ -67,7 +67,7 @@ def label(wanted: LabelSpec) -> dict[str, Any]:
     predictor.replay()
     if out.exists():
         queue.read(out)  # it must be one
-    beside = [path for path in (out, queue.beside(out), queue.beside(out, "skipped")) if path.exists()]
+    beside = [path for path in (out, queue.beside(out), queue.beside(out, queue.SKIPPED)) if path.exists()]
     pool = gather(wanted.data, predictor.task, [*beside, *map(Path, wanted.labelled)])
     work = out.with_name(f".{out.name}.said")
     try:

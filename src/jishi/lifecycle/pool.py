@@ -60,7 +60,7 @@ def gather(data: DataSpec, task: Task, known: Sequence[Path]) -> Pool:
 def _take(pool: Pool, found: int, row: Row) -> None:
     if row.get(queue.LABEL) is not None:
         pool.known[found] = row
-        pool.left_out["labelled"] += 1
+        pool.left_out["had_label"] += 1
     elif found in pool.known:
         pool.left_out["known"] += 1
     elif found in pool.rows:

@@ -18,7 +18,7 @@ from jishi.data.columns import Column
 from jishi.data.rows import read as rows_of
 
 GUESS, LABEL, LABELS = "guess", "label", "labels"
-ENDING = ".jsonl"
+ENDING, SKIPPED = ".jsonl", "skipped"
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -31,6 +31,8 @@ def read(path: Path) -> list[dict[str, Any]]:
         if not isinstance(guess, dict) or not isinstance(guess.get("scores"), dict) or "task" not in guess:
             raise RowError("data.bad-row", where=where, reason=RowError("label.no-guess"))
         rows.append(dict(raw))
+    if not rows:
+        raise DataError("data.no-rows", path=path)
     return rows
 
 
