@@ -35,7 +35,15 @@ PASSES_DROP = 0.1  # the dropout rate of our heads
 STRENGTH = 0.1  # scikit-learn's C, on standardised features
 BASE = "at-random"
 HEADERS = {
-    "en": ("set", "labels", "`by`", "accuracy with half of them", "with all", "labels to random's half", "labels to random's all"),
+    "en": (
+        "set",
+        "labels",
+        "`by`",
+        "accuracy with half of them",
+        "with all",
+        "labels to random's half",
+        "labels to random's all",
+    ),
     "zh": ("数据", "标注数", "`by`", "用一半标注的准确率", "用全部标注", "达到随机一半所需", "达到随机全部所需"),
 }
 
@@ -124,7 +132,13 @@ def rows(folder: Path, part: str, task: str) -> list[Any]:
 
 
 def rounds(
-    one: Set, by: str, seed: int, pool: numpy.ndarray, truth: numpy.ndarray, test: numpy.ndarray, held_out: numpy.ndarray
+    one: Set,
+    by: str,
+    seed: int,
+    pool: numpy.ndarray,
+    truth: numpy.ndarray,
+    test: numpy.ndarray,
+    held_out: numpy.ndarray,
 ) -> list[tuple[int, float]]:
     """(labels, test accuracy) after each round."""
     way, rng = registry.get(Acquisition, by)(), numpy.random.default_rng(seed)
@@ -167,7 +181,12 @@ def table(kept: Mapping[str, Any], language: str) -> str:
         for by in sorted(ways, key=lambda by: (by != BASE, -mean(ways[by])[-1][1])):
             curves = list(ways[by].values())
             own, half = mean(ways[by]), len(plain) // 2 - 1
-            cells = [name, str(own[-1][0]), f"`{by}`", *(spread([curve[at][1] for curve in curves]) for at in (half, -1))]
+            cells = [
+                name,
+                str(own[-1][0]),
+                f"`{by}`",
+                *(spread([curve[at][1] for curve in curves]) for at in (half, -1)),
+            ]
             cells += [share(own, plain[at]) for at in (half, -1)]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -175,7 +194,9 @@ def table(kept: Mapping[str, Any], language: str) -> str:
 
 def mean(curves: Mapping[str, Sequence[tuple[int, float]]]) -> list[tuple[int, float]]:
     """The mean curve over the seeds."""
-    return [(points[0][0], statistics.mean(score for _, score in points)) for points in zip(*curves.values(), strict=True)]
+    return [
+        (points[0][0], statistics.mean(score for _, score in points)) for points in zip(*curves.values(), strict=True)
+    ]
 
 
 def share(own: Sequence[tuple[int, float]], aim: tuple[int, float]) -> str:

@@ -280,25 +280,13 @@ def serve(words: Words = None, as_json: Json = False, debug: Debug = False, lang
 @label_app.command("choose")
 def label_choose(words: Words = None, as_json: Json = False, debug: Debug = False, lang: Lang = None) -> None:
     """Queue the rows most worth a label; `choose` may be left out. 选出最值得标注的行，写入队列（choose 可省略）。"""
-
-    def run() -> None:
-        from jishi import terminal
-
-        show(asked(api.label, words), as_json, terminal.counts)
-
-    guarded(run, as_json, debug, lang)
+    guarded(lambda: _counted(asked(api.label, words), as_json), as_json, debug, lang)
 
 
 @label_app.command("export")
 def label_export(queue: str, out: str, as_json: Json = False, debug: Debug = False, lang: Lang = None) -> None:
     """The open rows of a queue, for Label Studio (.json) or to fill in (.jsonl). 导出待标注的行。"""
-
-    def run() -> None:
-        from jishi import terminal
-
-        show(api.label_export(queue, out), as_json, terminal.counts)
-
-    guarded(run, as_json, debug, lang)
+    guarded(lambda: _counted(api.label_export(queue, out), as_json), as_json, debug, lang)
 
 
 @label_app.command("import")
@@ -311,13 +299,7 @@ def label_import(
     lang: Lang = None,
 ) -> None:
     """Labels from Label Studio (JSON, JSON-MIN) or a file of rows. 导入标注结果。"""
-
-    def run() -> None:
-        from jishi import terminal
-
-        show(api.label_import(file, queue, out), as_json, terminal.counts)
-
-    guarded(run, as_json, debug, lang)
+    guarded(lambda: _counted(api.label_import(file, queue, out), as_json), as_json, debug, lang)
 
 
 @models_app.command("list")
@@ -374,6 +356,13 @@ def config_show(
 def main() -> None:
     """The console entry point."""
     app()
+
+
+def _counted(value: Any, as_json: bool) -> None:
+    """Show what became of rows."""
+    from jishi import terminal
+
+    show(value, as_json, terminal.counts)
 
 
 def _row(word: str) -> Any:

@@ -98,8 +98,7 @@ def _votes(task: Mapping[str, Any], *, several: bool) -> tuple[list[tuple[str, .
 
 def _choices(result: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for part in result:
-        if part["type"] == "choices":
-            yield from map(str, part["value"]["choices"])
+        yield from map(str, part["value"].get("choices", ()))
 
 
 def _row(data: Mapping[str, Any]) -> dict[str, Any]:
