@@ -9,6 +9,7 @@ from jishi.api import (
     label,
     label_export,
     label_import,
+    label_page,
     list_models,
     load,
     mine,
@@ -25,6 +26,6 @@ from jishi.api import (
 
 __version__ = "0.1.0"
 __all__ = [
-    "doctor", "embed", "evaluate", "finetune", "index", "label", "label_export", "label_import", "list_models", "load", "mine",
-    "plan", "predict", "prepare", "pretrain", "schema", "search", "serve", "tokenizer", "tune",
+    "doctor", "embed", "evaluate", "finetune", "index", "label", "label_export", "label_import", "label_page", "list_models",
+    "load", "mine", "plan", "predict", "prepare", "pretrain", "schema", "search", "serve", "tokenizer", "tune",
 ]  # fmt: skip

@@ -205,6 +205,18 @@ def label(source: Source = None, /, *, overrides: Sequence[str] = (), **settings
     return label(read(LabelSpec, source, settings, overrides))
 
 
+def label_page(queue: str | Path, out: str | Path | None = None, *, port: int = 8010) -> None:
+    """Show a page to label a queue in, on this machine alone, until interrupted; labels go to `out`, or beside the queue."""
+    from jishi.core.errors import MissingExtra
+
+    try:
+        from jishi.serving.labelling import label
+    except ModuleNotFoundError as missing:
+        raise MissingExtra(str(missing.name), "serve") from missing
+
+    label(Path(queue), Path(out) if out else None, port)
+
+
 def label_export(queue: str | Path, out: str | Path) -> dict[str, Any]:
     """Write the rows of a queue that wait for a label: for Label Studio (.json), or to be filled in (.jsonl)."""
     from jishi.lifecycle.exchange import export

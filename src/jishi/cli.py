@@ -283,6 +283,18 @@ def label_choose(words: Words = None, as_json: Json = False, debug: Debug = Fals
     guarded(lambda: _counted(asked(api.label, words), as_json), as_json, debug, lang)
 
 
+@label_app.command("page")
+def label_page(
+    queue: str,
+    out: Annotated[str | None, typer.Option(help="Where labels go. 标注写入何处。")] = None,
+    port: Annotated[int, typer.Option(help="The port; 0 takes a free one. 端口；0 为自动选择。")] = 8010,
+    debug: Debug = False,
+    lang: Lang = None,
+) -> None:
+    """A page to label a queue in. 打开标注页面。"""
+    guarded(lambda: api.label_page(queue, out, port=port), False, debug, lang)
+
+
 @label_app.command("export")
 def label_export(queue: str, out: str, as_json: Json = False, debug: Debug = False, lang: Lang = None) -> None:
     """The open rows of a queue, for Label Studio (.json) or to fill in (.jsonl). 导出待标注的行。"""

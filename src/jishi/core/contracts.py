@@ -110,8 +110,8 @@ class Modality(ABC):
     def statistics(self, raw: Any) -> dict[str, float | str]:
         """Facts that slices and drift are made of (length, script; width, height, brightness)."""
 
-    def preview(self, value: Any) -> str | None:  # noqa: ARG002
-        """A small picture of a row's value as a data URL, for reports; None where the value itself can be read."""
+    def preview(self, value: Any, side: int = 160) -> str | None:  # noqa: ARG002
+        """A picture of a row's value of so many pixels a side at most, as a data URL; None where the value itself can be read."""
         return None
 
 

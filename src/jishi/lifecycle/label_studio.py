@@ -32,7 +32,7 @@ def _task(row: Row, columns: Sequence[Column]) -> dict[str, Any]:
     for column in columns:
         if column.modality.binary:
             data[column.name + FILE] = row[column.name]
-            data[column.name] = column.modality.preview(row[column.name])
+            data[column.name] = column.modality.preview(row[column.name], queue.SIDE)
     chosen = guess.get(queue.LABELS, [guess.get(queue.LABEL)])
     result = {"from_name": NAME, "to_name": columns[0].name, "type": "choices", "value": {"choices": chosen}}
     prediction = {"model_version": f"jishi {guess['by']}", "score": guess["score"], "result": [result]}

@@ -19,6 +19,7 @@ from jishi.data.rows import read as rows_of
 
 GUESS, LABEL, LABELS = "guess", "label", "labels"
 ENDING, SKIPPED = ".jsonl", "skipped"
+SIDE = 640  # pixels of a picture that is shown to who labels
 
 
 def read(path: Path) -> list[dict[str, Any]]:
