@@ -15,7 +15,7 @@ from jishi.core import registry
 from jishi.core.contracts import CONTRACTS
 
 HERE = Path(__file__).parent
-VERBS = ("prepare", "tokenizer", "pretrain", "finetune", "tune", "evaluate", "label", "serve")
+VERBS = ("prepare", "tokenizer", "pretrain", "finetune", "tune", "evaluate", "label", "errors", "serve")
 WORDS = {
     "en": {
         "title": "# Reference",

@@ -7,6 +7,7 @@ from jishi.api import (
     finetune,
     index,
     label,
+    label_errors,
     label_export,
     label_import,
     label_page,
@@ -26,6 +27,7 @@ from jishi.api import (
 
 __version__ = "0.1.0"
 __all__ = [
-    "doctor", "embed", "evaluate", "finetune", "index", "label", "label_export", "label_import", "label_page", "list_models",
+    "doctor", "embed", "evaluate", "finetune", "index", "label", "label_errors", "label_export", "label_import",
+    "label_page", "list_models",
     "load", "mine", "plan", "predict", "prepare", "pretrain", "schema", "search", "serve", "tokenizer", "tune",
 ]  # fmt: skip

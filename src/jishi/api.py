@@ -205,6 +205,13 @@ def label(source: Source = None, /, *, overrides: Sequence[str] = (), **settings
     return label(read(LabelSpec, source, settings, overrides))
 
 
+def label_errors(source: Source = None, /, *, overrides: Sequence[str] = (), **settings: Any) -> dict[str, Any]:
+    """List the rows whose given label is contradicted by a probe that has not seen them, most suspect first, as a queue."""
+    from jishi.lifecycle.label_errors import ErrorsSpec, label_errors
+
+    return label_errors(read(ErrorsSpec, source, settings, overrides))
+
+
 def label_page(queue: str | Path, out: str | Path | None = None, *, port: int = 8010) -> None:
     """Show a page to label a queue in, on this machine alone, until interrupted; labels go to `out`, or beside the queue."""
     from jishi.core.errors import MissingExtra
@@ -269,13 +276,16 @@ def spec_of(verb: str) -> type:
     from jishi.lifecycle.evaluate import EvaluateSpec
     from jishi.lifecycle.finetune import FinetuneSpec
     from jishi.lifecycle.label import LabelSpec
+    from jishi.lifecycle.label_errors import ErrorsSpec
     from jishi.lifecycle.prepare import PrepareSpec
     from jishi.lifecycle.pretrain import PretrainSpec
     from jishi.lifecycle.tokenizer import TokenizerSpec
     from jishi.lifecycle.tune import TuneSpec
     from jishi.serving.spec import ServeSpec
 
-    specs = (EvaluateSpec, FinetuneSpec, LabelSpec, PrepareSpec, PretrainSpec, ServeSpec, TokenizerSpec, TuneSpec)
+    specs = (
+        ErrorsSpec, EvaluateSpec, FinetuneSpec, LabelSpec, PrepareSpec, PretrainSpec, ServeSpec, TokenizerSpec, TuneSpec,
+    )  # fmt: skip
     for cls in specs:
         if cls.__name__.removesuffix("Spec").lower() == verb:
             return cls

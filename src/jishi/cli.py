@@ -283,6 +283,12 @@ def label_choose(words: Words = None, as_json: Json = False, debug: Debug = Fals
     guarded(lambda: _counted(asked(api.label, words), as_json), as_json, debug, lang)
 
 
+@label_app.command("errors")
+def label_errors(words: Words = None, as_json: Json = False, debug: Debug = False, lang: Lang = None) -> None:
+    """List the rows whose label is likely wrong. 列出标签可能有误的行。"""
+    guarded(lambda: _counted(asked(api.label_errors, words), as_json), as_json, debug, lang)
+
+
 @label_app.command("page")
 def label_page(
     queue: str,

@@ -305,7 +305,7 @@ def pairs(values: Mapping[str, Any]) -> None:
 def _count(given: Any) -> str:
     if isinstance(given, Mapping):
         return ", ".join(f"{name} {count:,}" for name, count in given.items())
-    return f"{given:,}" if isinstance(given, int) else str(given)
+    return f"{given:,}" if isinstance(given, int) else f"{given:.3f}" if isinstance(given, float) else str(given)
 
 
 def _beginning(given: Any) -> Any:

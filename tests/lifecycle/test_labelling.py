@@ -37,6 +37,7 @@ def test_one_answers_row_by_row_and_takes_answers_back(tmp_path):
         assert state["row"] == {
             "place": 0, "fields": [{"name": "text", "text": "text 0"}],
             "guess": {"task": "text-classification", "label": "a", "score": 0.6, "scores": LABELS, "by": "margin"},
+            "given": None,
         }  # fmt: skip
         assert (state["total"], state["labelled"], state["skipped"], state["undo"]) == (3, 0, 0, False)
         page.give(0, ["b"])

@@ -23,8 +23,6 @@ from jishi.lifecycle.pool import Pool, gather
 from jishi.lifecycle.unlabelled import Said
 from jishi.predictor import AT_ONCE, Predictor
 
-DIGITS = 4  # of a probability in the queue
-
 
 @dataclass(frozen=True)
 class LabelSpec:
@@ -76,8 +74,7 @@ def label(wanted: LabelSpec) -> dict[str, Any]:
         chosen = wanted.by.choose(
             _seen(predictor, wanted, said, pool, work), wanted.count, numpy.random.default_rng(wanted.seed)
         )
-        rows = list(pool.rows.values())
-        queue.add(out, [{**rows[place], queue.GUESS: _guess(predictor, wanted, said, place)} for place in chosen])
+        queue.add(out, [_asked(predictor, wanted, pool, said, place) for place in chosen])
     except OSError as error:
         raise UsageError("label.not-written", path=out, reason=error.strerror) from None
     except ModelError:
@@ -129,17 +126,10 @@ def _seen(predictor: Predictor, wanted: LabelSpec, said: Said, pool: Pool, work:
     )
 
 
-def _guess(predictor: Predictor, wanted: LabelSpec, said: Said, place: int) -> dict[str, Any]:
-    """The bundle's answer to a row, how sure it is (of several labels: of the one it is least sure of), and every probability."""
-    task, several = predictor.task, unlabelled.several(predictor)
-    labels: tuple[str, ...] = task.labels  # type: ignore[attr-defined]
-    scores, given = said["probabilities"][place], said["given"][place]
-    named = [label for label, yes in zip(labels, given, strict=True) if yes]
-    sure = numpy.where(given, scores, 1 - scores).min() if several else scores[given].max()
-    return {
-        "task": registry.name_of(task),
-        **({queue.LABELS: named} if several else {queue.LABEL: named[0]}),
-        "score": round(float(sure), DIGITS),
-        "scores": {label: round(float(score), DIGITS) for label, score in zip(labels, scores, strict=True)},
-        "by": registry.name_of(wanted.by),
-    }
+def _asked(predictor: Predictor, wanted: LabelSpec, pool: Pool, said: Said, place: int) -> dict[str, Any]:
+    """A row of the pool as it stands in the queue."""
+    guess = queue.guess(
+        predictor.task, unlabelled.labels(predictor), said["probabilities"][place], said["given"][place],
+        several=unlabelled.several(predictor), by=registry.name_of(wanted.by),
+    )  # fmt: skip
+    return {**list(pool.rows.values())[place], queue.GUESS: guess}

@@ -167,4 +167,8 @@ class Labelling:
             for column in self.columns
             if row.get(column.name) is not None
         ]
-        return {"place": place, "fields": fields, "guess": row[queue.GUESS]}
+        given = row.get(queue.LABEL)
+        return {
+            "place": place, "fields": fields, "guess": row[queue.GUESS],
+            "given": given if given is None or isinstance(given, list) else [given],
+        }  # fmt: skip

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy
+
 from jishi.core import publish, registry
 from jishi.core.contracts import Row, Task
 from jishi.core.errors import DataError, RowError
@@ -19,6 +21,7 @@ from jishi.data.rows import read as rows_of
 
 GUESS, LABEL, LABELS = "guess", "label", "labels"
 ENDING, SKIPPED = ".jsonl", "skipped"
+DIGITS = 4  # of a probability
 SIDE = 640  # pixels of a picture that is shown to who labels
 
 
@@ -35,6 +38,22 @@ def read(path: Path) -> list[dict[str, Any]]:
     if not rows:
         raise DataError("data.no-rows", path=path)
     return rows
+
+
+def guess(
+    task: Task, labels: Sequence[str], scores: numpy.ndarray, given: numpy.ndarray, *, several: bool, by: str
+) -> dict[str, Any]:
+    """What a model says of a row: its answer, how sure it is of it (of several labels: of the least sure one), and every
+    probability; `scores` and whether a label is `given` are (K,)."""
+    named = [label for label, yes in zip(labels, given, strict=True) if yes]
+    sure = numpy.where(given, scores, 1 - scores).min() if several else scores[given].max()
+    return {
+        "task": registry.name_of(task),
+        **({LABELS: named} if several else {LABEL: named[0]}),
+        "score": round(float(sure), DIGITS),
+        "scores": {label: round(float(score), DIGITS) for label, score in zip(labels, scores, strict=True)},
+        "by": by,
+    }
 
 
 def labels(rows: Sequence[Row]) -> tuple[str, ...]:

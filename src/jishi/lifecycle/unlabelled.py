@@ -55,16 +55,17 @@ def ask(predictor: Predictor, rows: Sequence[Row], passes: int = 0, seed: int = 
 
 def _table(predictor: Predictor, answers: Sequence[Prediction]) -> numpy.ndarray:
     """The probabilities of all labels (N, K), in the task's order."""
-    return numpy.array([[answer["scores"][label] for label in _labels(predictor)] for answer in answers])
+    return numpy.array([[answer["scores"][label] for label in labels(predictor)] for answer in answers])
 
 
 def _given(predictor: Predictor, answers: Sequence[Prediction]) -> numpy.ndarray:
     """Which labels the answers are (N, K)."""
     named = [set(answer.get("labels", [answer.get("label")])) for answer in answers]
-    return numpy.array([[label in names for label in _labels(predictor)] for names in named])
+    return numpy.array([[label in names for label in labels(predictor)] for names in named])
 
 
-def _labels(predictor: Predictor) -> Sequence[str]:
+def labels(predictor: Predictor) -> Sequence[str]:
+    """The labels of the task, in its order."""
     return predictor.task.labels  # type: ignore[attr-defined,no-any-return]
 
 
