@@ -294,11 +294,12 @@ def label_page(
     queue: str,
     out: Annotated[str | None, typer.Option(help="Where labels go. 标注写入何处。")] = None,
     port: Annotated[int, typer.Option(help="The port; 0 takes a free one. 端口；0 为自动选择。")] = 8010,
+    as_json: Json = False,
     debug: Debug = False,
     lang: Lang = None,
 ) -> None:
     """A page to label a queue in. 打开标注页面。"""
-    guarded(lambda: api.label_page(queue, out, port=port), False, debug, lang)
+    guarded(lambda: api.label_page(queue, out, port=port), as_json, debug, lang)
 
 
 @label_app.command("export")

@@ -149,6 +149,16 @@ def test_of_several_labels_the_guess_is_as_sure_as_its_least_sure_one(tagger, te
         assert row["guess"]["score"] == pytest.approx(min(max(p, 1 - p) for p in answer["scores"].values()), abs=1e-4)
 
 
+def test_a_guess_says_how_sure_it_is():
+    scores, task = numpy.array([0.9, 0.3, 0.8]), TextClassification()
+    one = queue.guess(task, "abc", scores, numpy.array([True, False, False]), several=False, by="margin")
+    assert (one["label"], one["score"], one["scores"]) == ("a", 0.9, {"a": 0.9, "b": 0.3, "c": 0.8})
+    some = queue.guess(task, "abc", scores, numpy.array([True, False, True]), several=True, by="margin")
+    assert (some["labels"], some["score"]) == (["a", "c"], 0.7)  # least sure that it is not b
+    none = queue.guess(task, "abc", scores - 0.5, numpy.zeros(3, dtype=bool), several=True, by="margin")
+    assert (none["labels"], none["score"]) == ([], 0.6)
+
+
 def test_pictures_are_known_by_what_they_show_and_bad_ones_named(seer, tmp_path):
     folder = tmp_path / "pictures"
     folder.mkdir()
@@ -183,6 +193,16 @@ def test_columns_are_renamed_and_a_missing_one_named(classifier, tmp_path):
     jishi.label(classifier, data={"train": str(data), "columns": {"text": "review"}}, out=str(tmp_path / "q.jsonl"))
     assert sorted(row["text"] for row in read(tmp_path / "q.jsonl")) == ["bad", "good"]
     assert all(row["stars"] for row in read(tmp_path / "q.jsonl"))
+    data.write_text(data.read_text() + '{"review": "fine"}\n{"review": "great"}\n')
+    known = [
+        jsonl(tmp_path / "a.jsonl", [{"review": "fine"}]),
+        jsonl(tmp_path / "b.jsonl", [{"text": "great", "label": "x"}]),
+    ]
+    with pytest.raises(DataError, match="known 4"):  # by either name
+        jishi.label(
+            classifier, data={"train": str(data), "columns": {"text": "review"}}, out=str(tmp_path / "q.jsonl"),
+            labelled=list(map(str, known)),
+        )  # fmt: skip
 
 
 def test_a_choice_that_was_cut_off_goes_on(classifier, texts, tmp_path, monkeypatch):

@@ -74,7 +74,8 @@ def label(wanted: LabelSpec) -> dict[str, Any]:
         chosen = wanted.by.choose(
             _seen(predictor, wanted, said, pool, work), wanted.count, numpy.random.default_rng(wanted.seed)
         )
-        queue.add(out, [_asked(predictor, wanted, pool, said, place) for place in chosen])
+        rows = list(pool.rows.values())
+        queue.add(out, [_asked(predictor, wanted, rows[place], said, place) for place in chosen])
     except OSError as error:
         raise UsageError("label.not-written", path=out, reason=error.strerror) from None
     except ModelError:
@@ -126,10 +127,10 @@ def _seen(predictor: Predictor, wanted: LabelSpec, said: Said, pool: Pool, work:
     )
 
 
-def _asked(predictor: Predictor, wanted: LabelSpec, pool: Pool, said: Said, place: int) -> dict[str, Any]:
+def _asked(predictor: Predictor, wanted: LabelSpec, row: Row, said: Said, place: int) -> dict[str, Any]:
     """A row of the pool as it stands in the queue."""
     guess = queue.guess(
         predictor.task, unlabelled.labels(predictor), said["probabilities"][place], said["given"][place],
         several=unlabelled.several(predictor), by=registry.name_of(wanted.by),
     )  # fmt: skip
-    return {**list(pool.rows.values())[place], queue.GUESS: guess}
+    return {**row, queue.GUESS: guess}

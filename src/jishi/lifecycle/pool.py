@@ -33,7 +33,7 @@ def gather(data: DataSpec, task: Task, known: Sequence[Path]) -> Pool:
         if not path.exists():
             raise DataError("data.missing-path", path=path)
         for where, raw in formats.rows(path, Limits()) if path.is_dir() or path.stat().st_size else ():
-            found, row = reader.read(where, raw, path.parent)
+            found, row = reader.read(where, raw, path.parent, _names(raw, data.columns))
             pool.known[found] = row
     for path in places.find(data)["train"]:
         for where, raw in formats.rows(path, Limits(data.max_row_bytes, data.encoding)):
@@ -67,6 +67,13 @@ def _take(pool: Pool, found: int, row: Row) -> None:
         pool.left_out["repeated"] += 1
     else:
         pool.rows[found] = queue.plain(row)
+
+
+def _names(raw: Raw, names: Mapping[str, Source]) -> Mapping[str, Source]:
+    """The names that the data give to columns, as far as a row has them: a file of known rows may go by the task's own."""
+    return (
+        {} if isinstance(raw, RowError) else {name: given for name, given in names.items() if columns.has(raw, given)}
+    )
 
 
 class Reader:
