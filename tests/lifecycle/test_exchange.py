@@ -139,9 +139,9 @@ def test_rows_filled_in_by_hand_come_back(asked, tmp_path):
     assert jishi.label_export(asked, tmp_path / "open.jsonl")["written"] == 6
     rows = read(tmp_path / "open.jsonl")
     assert all(row["label"] is None and row["guess"] for row in rows)
-    rows[0]["label"] = "c"
+    rows[0]["label"], rows[1]["label"] = "c", ["c", "好"]
     told = jishi.label_import(jsonl(tmp_path / "open.jsonl", rows), asked)
-    assert told["taken"] == 1 and told["left_out"] == {"open": 5}
+    assert told["taken"] == 1 and told["left_out"] == {"open": 4, "several": 1}
     assert read(queue.beside(asked)) == [{"text": "text 0 <b>", "id": 0, "label": "c"}]
 
 

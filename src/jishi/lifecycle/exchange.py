@@ -62,9 +62,9 @@ def take_in(path: Path, asked: Path | None = None, out: Path | None = None) -> d
     for row, labels in found.rows:
         strange = [label for label in labels if known and label not in known]
         unknown.update(strange)
-        face = _face(row)
-        if strange or face in have:
-            found.left_out["unknown" if strange else "repeated"] += 1
+        face, too_many = _face(row), bool(known) and not several and len(labels) != 1
+        if strange or too_many or face in have:
+            found.left_out["unknown" if strange else "several" if too_many else "repeated"] += 1
             continue
         have.add(face)
         taken.append({**row, queue.LABEL: list(labels) if several or len(labels) != 1 else labels[0]})
