@@ -178,7 +178,8 @@ def _passes(
 def table(kept: Mapping[str, Any], language: str) -> str:
     """What is kept, as Markdown: accuracies, and how many labels a way takes to where random choice comes with half and all."""
     lines = [f"| {' | '.join(HEADERS[language])} |", "|---|---:|---|" + "---:|" * (len(HEADERS[language]) - 3)]
-    for name, ways in kept.items():
+    for name in [name for name in SETS if name in kept]:
+        ways = kept[name]
         plain = mean(ways[BASE])
         for by in sorted(ways, key=lambda by: (by != BASE, -mean(ways[by])[-1][1])):
             curves = list(ways[by].values())
