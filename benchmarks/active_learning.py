@@ -59,7 +59,7 @@ class Set:
     strength: float
 
 
-SETS: Mapping[str, Set] = {
+SETS: Mapping[str, Set] = {  # as many labels as random choice still learns from
     "banking77": Set("text-classification", "e5-small", 100, 2000, 0.1),
     "shopping_reviews_zh": Set("text-classification", "e5-small", 10, 200, 0.003),
     "sign_digits": Set("image-classification", "efficientnet-lite0", 20, 600, 0.03),
