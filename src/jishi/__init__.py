@@ -7,6 +7,11 @@ from jishi.api import (
     evaluate,
     finetune,
     index,
+    label,
+    label_errors,
+    label_export,
+    label_import,
+    label_page,
     list_models,
     load,
     mine,
@@ -23,7 +28,7 @@ from jishi.api import (
 
 __version__ = "0.1.0"
 __all__ = [
-    "advise", "doctor", "embed", "evaluate", "finetune", "index", "list_models", "load", "mine", "plan", "predict", "prepare",
-    "pretrain", "schema", "search", "serve",
-    "tokenizer", "tune",
+    "advise", "doctor", "embed", "evaluate", "finetune", "index", "label", "label_errors", "label_export", "label_import",
+    "label_page", "list_models",
+    "load", "mine", "plan", "predict", "prepare", "pretrain", "schema", "search", "serve", "tokenizer", "tune",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The verbs of Jishi: advise, prepare, pretrain, finetune, evaluate, predict, index, search, serve, and what lists and checks.
+"""The verbs of Jishi: advise, prepare, pretrain, finetune, evaluate, predict, index, search, label, serve, and what lists and checks.
 
 A verb takes a spec file or its main value first, and any field of its spec by keyword:
 
@@ -215,6 +215,46 @@ def mine(
     return mine(Path(bundle), Path(data), Path(out), count=count, margin=margin)
 
 
+def label(source: Source = None, /, *, overrides: Sequence[str] = (), **settings: Any) -> dict[str, Any]:
+    """Find the rows without a label that a bundle would learn most from, and add them to a queue with its guesses."""
+    from jishi.lifecycle.label import LabelSpec, label
+
+    return label(read(LabelSpec, source, settings, overrides))
+
+
+def label_errors(source: Source = None, /, *, overrides: Sequence[str] = (), **settings: Any) -> dict[str, Any]:
+    """List the rows whose given label is contradicted by a probe that has not seen them, most suspect first, as a queue."""
+    from jishi.lifecycle.label_errors import ErrorsSpec, label_errors
+
+    return label_errors(read(ErrorsSpec, source, settings, overrides))
+
+
+def label_page(queue: str | Path, out: str | Path | None = None, *, port: int = 8010) -> None:
+    """Show a page to label a queue in, on this machine alone, until interrupted; labels go to `out`, or beside the queue."""
+    from jishi.core.errors import MissingExtra
+
+    try:
+        from jishi.serving.labelling import label
+    except ModuleNotFoundError as missing:
+        raise MissingExtra(str(missing.name), "serve") from missing
+
+    label(Path(queue), Path(out) if out else None, port)
+
+
+def label_export(queue: str | Path, out: str | Path) -> dict[str, Any]:
+    """Write the rows of a queue that wait for a label: for Label Studio (.json), or to be filled in (.jsonl)."""
+    from jishi.lifecycle.exchange import export
+
+    return export(Path(queue), Path(out))
+
+
+def label_import(file: str | Path, queue: str | Path | None = None, out: str | Path | None = None) -> dict[str, Any]:
+    """Add the labels of a Label Studio export, or of any file of rows, to those of a queue, or to the file `out`."""
+    from jishi.lifecycle.exchange import take_in
+
+    return take_in(Path(file), Path(queue) if queue else None, Path(out) if out else None)
+
+
 def serve(source: Source = None, /, *, overrides: Sequence[str] = (), **settings: Any) -> None:
     """Answer over HTTP until interrupted: the API and a page to try it."""
     from jishi.core.errors import MissingExtra
@@ -253,13 +293,17 @@ def spec_of(verb: str) -> type:
     from jishi.lifecycle.advise import AdviseSpec
     from jishi.lifecycle.evaluate import EvaluateSpec
     from jishi.lifecycle.finetune import FinetuneSpec
+    from jishi.lifecycle.label import LabelSpec
+    from jishi.lifecycle.label_errors import ErrorsSpec
     from jishi.lifecycle.prepare import PrepareSpec
     from jishi.lifecycle.pretrain import PretrainSpec
     from jishi.lifecycle.tokenizer import TokenizerSpec
     from jishi.lifecycle.tune import TuneSpec
     from jishi.serving.spec import ServeSpec
 
-    specs = (AdviseSpec, EvaluateSpec, FinetuneSpec, PrepareSpec, PretrainSpec, ServeSpec, TokenizerSpec, TuneSpec)
+    specs = (
+        AdviseSpec, ErrorsSpec, EvaluateSpec, FinetuneSpec, LabelSpec, PrepareSpec, PretrainSpec, ServeSpec, TokenizerSpec, TuneSpec,
+    )  # fmt: skip
     for cls in specs:
         if cls.__name__.removesuffix("Spec").lower() == verb:
             return cls

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from jishi.core import i18n
 from jishi.core.errors import JishiError
@@ -25,6 +26,18 @@ DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Show what it would take, and do nothing. 只显示计划，不执行。")
 ]
 On = Annotated[str | None, typer.Option("--on", help="Where it runs: ray. 在何处运行：ray。")]
+
+
+class Named(TyperGroup):
+    """A group whose name is a command of its own: without the name of another, `jishi label …` is `jishi label choose …`."""
+
+    default = "choose"
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        named = next((word for word in args if not word.startswith("-")), None)
+        if args and named not in self.commands and "--help" not in args:
+            args = [self.default, *args]
+        return super().parse_args(ctx, args)
 
 
 def split(words: list[str] | None) -> tuple[str | None, list[str]]:

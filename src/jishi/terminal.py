@@ -351,12 +351,25 @@ def findings(value: Sequence[Mapping[str, Any]]) -> None:
         console.print(text("cli.doctor-well"), style="green")
 
 
+def counts(value: Mapping[str, Any]) -> None:
+    """What became of rows: where they are, how many there are, and of those left out how many and why."""
+    flat = {**value, **value.get("left_out", {})}
+    shown = {name: given for name, given in flat.items() if name != "left_out" and given not in ({}, None)}
+    pairs({text(f"label.count-{name.replace('_', '-')}"): _count(given) for name, given in shown.items()})
+
+
 def pairs(values: Mapping[str, Any]) -> None:
     """Names and values, aligned."""
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, value in values.items():
         table.add_row(Text(str(name), style="dim"), Text(str(value)))
     console.print(table)
+
+
+def _count(given: Any) -> str:
+    if isinstance(given, Mapping):
+        return ", ".join(f"{name} {count:,}" for name, count in given.items())
+    return f"{given:,}" if isinstance(given, int) else f"{given:.3f}" if isinstance(given, float) else str(given)
 
 
 def _beginning(given: Any) -> Any:

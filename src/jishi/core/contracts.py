@@ -110,8 +110,8 @@ class Modality(ABC):
     def statistics(self, raw: Any) -> dict[str, float | str]:
         """Facts that slices and drift are made of (length, script; width, height, brightness)."""
 
-    def preview(self, value: Any) -> str | None:  # noqa: ARG002
-        """A small picture of a row's value as a data URL, for reports; None where the value itself can be read."""
+    def preview(self, value: Any, side: int = 160) -> str | None:  # noqa: ARG002
+        """A picture of a row's value of so many pixels a side at most, as a data URL; None where the value itself can be read."""
         return None
 
 
@@ -286,6 +286,29 @@ class Regularization(ABC):
         model is changed. Raises TrainingError where the batch has nothing it could work on."""
 
 
+@dataclass(frozen=True)
+class Unlabelled:
+    """What a model says of N rows that have no label yet, as far as a way to choose among them asks for it."""
+
+    probabilities: numpy.ndarray  # (N, K), of each label
+    several: bool = False  # a row may have any number of labels: K questions of yes and no, not one of K answers
+    vectors: numpy.ndarray | None = None  # (N, D), what the head reads; None where it reads no one vector a row
+    passes: numpy.ndarray | None = None  # (P, N, K), asked again with dropout
+    labelled: numpy.ndarray | None = None  # (M, D), vectors of the rows that have a label
+
+
+class Acquisition(ABC):
+    """Which rows without a label are most worth one (active learning)."""
+
+    passes: int = 0  # how often rows are asked again with dropout
+    vectors: ClassVar[bool] = False  # whether it can't do without them
+    known: ClassVar[bool] = False  # whether it looks at those of labelled rows too
+
+    @abstractmethod
+    def choose(self, rows: Unlabelled, count: int, rng: numpy.random.Generator) -> Sequence[int]:
+        """The places of `count` rows, or of all where there are fewer, the one most worth a label first."""
+
+
 class Evaluator(ABC):
     """One way to judge a predictor on held-out rows."""
 
@@ -364,6 +387,7 @@ CONTRACTS: Mapping[type, tuple[str, ...]] = {
     Task: ("tasks",),
     Adaptation: ("adaptation",),
     Regularization: ("regularization",),
+    Acquisition: ("acquisition",),
     Evaluator: ("evaluation",),
     Operation: ("operations",),
     Launcher: ("launch",),

@@ -86,6 +86,11 @@ def resolve(raw: dict[str, Any], binary: list[Column], folder: Path) -> dict[str
     return raw
 
 
+def has(raw: Mapping[str, Any], source: Source) -> bool:
+    """Whether a row has the column, or all of several."""
+    return all(name in raw for name in _names(source))
+
+
 def _names(source: Source) -> tuple[str, ...]:
     return (source,) if isinstance(source, str) else source
 

@@ -16,7 +16,6 @@ from jishi.core.contracts import Modality, option
 from jishi.core.errors import RowError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
-PREVIEW_SIDE = 160
 LUMA = (0.299, 0.587, 0.114)  # how bright red, green and blue look
 _UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 
@@ -137,10 +136,10 @@ class Image(Modality):
             "shape": "square" if 0.95 < ratio < 1.05 else "wide" if ratio > 1 else "tall",
         }
 
-    def preview(self, value: Any) -> str:
-        """A JPEG of at most 160 pixels a side."""
+    def preview(self, value: Any, side: int = 160) -> str:
+        """A JPEG."""
         small = self.read(value)
-        small.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
+        small.thumbnail((side, side))
         stream = io.BytesIO()
         small.save(stream, "JPEG", quality=80)
         return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from starlette.requests import ClientDisconnect, Request
@@ -15,18 +15,7 @@ FIELDS = ("inputs",)
 
 async def inputs(request: Request, limits: Limits) -> list[Any]:
     """The raw rows of a request: `{"inputs": x}` or `{"inputs": [x, …]}`, x a string or an object of columns."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise ServingError("serving.body-type", given=kind[:40] or "-")
-    document = _parse(await _read(request, limits))
-    if not isinstance(document, dict):
-        raise UsageError("serving.body-shape", given=_kind(document))
-    for name in document:
-        if name not in FIELDS:
-            raise UsageError(
-                "serving.unknown-field", given=name[:80], hint=did_you_mean(name, FIELDS), allowed=FIELDS[0]
-            )
-    given = document.get("inputs")
+    given = (await fields(request, limits, FIELDS)).get("inputs")
     rows = given if isinstance(given, list) else [given]
     if not rows or given is None:
         raise UsageError("serving.no-inputs")
@@ -35,6 +24,21 @@ async def inputs(request: Request, limits: Limits) -> list[Any]:
     for place, row in enumerate(rows):
         _check(row, f"inputs[{place}]")
     return rows
+
+
+async def fields(request: Request, limits: Limits, allowed: Sequence[str]) -> dict[str, Any]:
+    """The object that a request's body is, with no other fields than those allowed."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise ServingError("serving.body-type", given=kind[:40] or "-")
+    document = _parse(await _read(request, limits))
+    if not isinstance(document, dict):
+        raise UsageError("serving.body-shape", given=_kind(document))
+    for name in document:
+        if name not in allowed:
+            hint = did_you_mean(name, allowed)
+            raise UsageError("serving.unknown-field", given=name[:80], hint=hint, allowed=", ".join(allowed))
+    return document
 
 
 async def _read(request: Request, limits: Limits) -> bytes:

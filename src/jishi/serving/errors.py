@@ -15,6 +15,9 @@ from jishi.core.errors import DataError, JishiError, LimitError, ServingError, U
 # The client is gone before its answer: nobody reads this status, but the metrics count it.
 GONE = 499
 STATUS: Mapping[str, int] = {
+    "label.not-open": 409,
+    "label.nothing-back": 409,
+    "label.other-origin": 403,
     "serving.bad-host": 421,
     "serving.body-slow": 408,
     "serving.body-type": 415,

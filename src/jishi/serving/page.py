@@ -1,4 +1,4 @@
-"""The page to try a model: one file, sent with a policy that lets only its own script and style run."""
+"""Pages in one file each, sent with a policy that lets only their own script and style run."""
 
 import base64
 import hashlib
@@ -8,18 +8,20 @@ from importlib.resources import files
 
 from starlette.responses import HTMLResponse
 
-
-@cache
-def _html() -> str:
-    return files("jishi.serving").joinpath("page.html").read_text(encoding="utf-8")
+TRY, LABEL = "page.html", "labelling.html"
 
 
 @cache
-def policy() -> str:
+def _html(name: str) -> str:
+    return files("jishi.serving").joinpath(name).read_text(encoding="utf-8")
+
+
+@cache
+def policy(name: str = TRY) -> str:
     """The Content-Security-Policy: the inline script and style by their SHA-256, this server, nothing else."""
 
     def hashes(tag: str) -> str:
-        bodies = re.findall(rf"<{tag}>(.*?)</{tag}>", _html(), re.DOTALL)
+        bodies = re.findall(rf"<{tag}>(.*?)</{tag}>", _html(name), re.DOTALL)
         digests = [base64.b64encode(hashlib.sha256(body.encode()).digest()).decode() for body in bodies]
         return " ".join(f"'sha256-{digest}'" for digest in digests)
 
@@ -29,5 +31,5 @@ def policy() -> str:
     )
 
 
-def response() -> HTMLResponse:
-    return HTMLResponse(_html(), headers={"content-security-policy": policy(), "x-frame-options": "DENY"})
+def response(name: str = TRY) -> HTMLResponse:
+    return HTMLResponse(_html(name), headers={"content-security-policy": policy(name), "x-frame-options": "DENY"})

@@ -34,24 +34,25 @@ def serve(wanted: ServeSpec, announce: Callable[[str], None] | None = None) -> N
     allowed = access.plan(wanted.host, os.environ.get(KEY_VARIABLE), wanted.allowed_hosts)
     if limits.requests_per_second is None:
         limits = replace(limits, requests_per_second=0.0 if access.is_loopback(wanted.host) else RATE_OFF_LOOPBACK)
-    with _listen(wanted.host, wanted.port) as listener:
+    with listen(wanted.host, wanted.port) as listener:
         failures: list[JishiError] = []
 
         def warmed(error: JishiError | None) -> None:
             if error is None:
-                (announce or _print)(_url(wanted.host, listener))
+                (announce or _print)(address(wanted.host, listener))
             else:
                 failures.append(error)
                 server.should_exit = True
 
-        server = uvicorn.Server(_config(create(Predictor.load(wanted.bundle), limits, allowed, warmed)))
+        server = uvicorn.Server(configured(create(Predictor.load(wanted.bundle), limits, allowed, warmed)))
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again once all is finished
             server.run(sockets=[listener])
     if failures:
         raise failures[0]
 
 
-def _config(app: FastAPI) -> uvicorn.Config:
+def configured(app: FastAPI) -> uvicorn.Config:
+    """How every server here runs."""
     return uvicorn.Config(
         app,
         lifespan="on",
@@ -64,8 +65,8 @@ def _config(app: FastAPI) -> uvicorn.Config:
     )
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket; connections wait in it until the model is loaded."""
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; connections wait in it until a server takes them. Raises ServingError."""
     if not 0 <= port <= 65535:
         raise ServingError("serving.bad-port", given=port)
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -81,7 +82,8 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _url(host: str, listener: socket.socket) -> str:
+def address(host: str, listener: socket.socket) -> str:
+    """Where a socket is asked."""
     return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
 
 

@@ -1,0 +1,1 @@
+"""Ways to choose the rows most worth a label: `by=margin`."""
