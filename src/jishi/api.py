@@ -1,4 +1,4 @@
-"""The verbs of Jishi: advise, prepare, pretrain, finetune, evaluate, predict, index, search, label, serve, and what lists and checks.
+"""The verbs of Jishi: advise, prepare, pretrain, finetune, evaluate, predict, index, search, label, serve, and what lists.
 
 A verb takes a spec file or its main value first, and any field of its spec by keyword:
 
@@ -302,7 +302,8 @@ def spec_of(verb: str) -> type:
     from jishi.serving.spec import ServeSpec
 
     specs = (
-        AdviseSpec, ErrorsSpec, EvaluateSpec, FinetuneSpec, LabelSpec, PrepareSpec, PretrainSpec, ServeSpec, TokenizerSpec, TuneSpec,
+        AdviseSpec, ErrorsSpec, EvaluateSpec, FinetuneSpec, LabelSpec, PrepareSpec, PretrainSpec, ServeSpec, TokenizerSpec,
+        TuneSpec,
     )  # fmt: skip
     for cls in specs:
         if cls.__name__.removesuffix("Spec").lower() == verb:

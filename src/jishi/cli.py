@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from jishi import api
-from jishi.command import Debug, DryRun, Json, Lang, Named, On, Words, asked, guarded, resuming, show, split, tell
+from jishi import api, labelling
+from jishi.command import Debug, DryRun, Json, Lang, On, Words, asked, guarded, resuming, show, split, tell
 from jishi.core.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Jishi 基石")
@@ -18,9 +18,8 @@ models_app = typer.Typer(
     no_args_is_help=True, help="Base models at hand and bundles made. 可用的基础模型与已生成的模型包。"
 )
 config_app = typer.Typer(no_args_is_help=True, help="What a verb can be asked for. 每个命令的全部设置。")
-label_app = typer.Typer(cls=Named, no_args_is_help=True, help="Choose rows to label, and label them. 选取并标注数据。")
 app.add_typer(models_app, name="models")
-app.add_typer(label_app, name="label")
+app.add_typer(labelling.app, name="label")
 app.add_typer(config_app, name="config")
 
 
@@ -290,50 +289,6 @@ def serve(words: Words = None, as_json: Json = False, debug: Debug = False, lang
     guarded(lambda: asked(api.serve, words), as_json, debug, lang)
 
 
-@label_app.command("choose")
-def label_choose(words: Words = None, as_json: Json = False, debug: Debug = False, lang: Lang = None) -> None:
-    """Queue the rows most worth a label; `choose` may be left out. 选出最值得标注的行，写入队列（choose 可省略）。"""
-    guarded(lambda: _counted(asked(api.label, words), as_json), as_json, debug, lang)
-
-
-@label_app.command("errors")
-def label_errors(words: Words = None, as_json: Json = False, debug: Debug = False, lang: Lang = None) -> None:
-    """List the rows whose label is likely wrong. 列出标签可能有误的行。"""
-    guarded(lambda: _counted(asked(api.label_errors, words), as_json), as_json, debug, lang)
-
-
-@label_app.command("page")
-def label_page(
-    queue: str,
-    out: Annotated[str | None, typer.Option(help="Where labels go. 标注写入何处。")] = None,
-    port: Annotated[int, typer.Option(help="The port; 0 takes a free one. 端口；0 为自动选择。")] = 8010,
-    as_json: Json = False,
-    debug: Debug = False,
-    lang: Lang = None,
-) -> None:
-    """A page to label a queue in. 打开标注页面。"""
-    guarded(lambda: api.label_page(queue, out, port=port), as_json, debug, lang)
-
-
-@label_app.command("export")
-def label_export(queue: str, out: str, as_json: Json = False, debug: Debug = False, lang: Lang = None) -> None:
-    """The open rows of a queue, for Label Studio (.json) or to fill in (.jsonl). 导出待标注的行。"""
-    guarded(lambda: _counted(api.label_export(queue, out), as_json), as_json, debug, lang)
-
-
-@label_app.command("import")
-def label_import(
-    file: str,
-    queue: Annotated[str | None, typer.Option(help="The queue that was labelled. 所标注的队列。")] = None,
-    out: Annotated[str | None, typer.Option(help="Where labels go. 标注写入何处。")] = None,
-    as_json: Json = False,
-    debug: Debug = False,
-    lang: Lang = None,
-) -> None:
-    """Labels from Label Studio (JSON, JSON-MIN) or a file of rows. 导入标注结果。"""
-    guarded(lambda: _counted(api.label_import(file, queue, out), as_json), as_json, debug, lang)
-
-
 @models_app.command("list")
 def models_list(folder: str = "runs", as_json: Json = False, debug: Debug = False, lang: Lang = None) -> None:
     """Base models at hand, and bundles below a folder. 列出基础模型与模型包。"""
@@ -388,13 +343,6 @@ def config_show(
 def main() -> None:
     """The console entry point."""
     app()
-
-
-def _counted(value: Any, as_json: bool) -> None:
-    """Show what became of rows."""
-    from jishi import terminal
-
-    show(value, as_json, terminal.counts)
 
 
 def _row(word: str) -> Any:

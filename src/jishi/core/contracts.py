@@ -6,6 +6,7 @@ A plugin is a frozen dataclass in one file of its folder; the file's name is the
     raw row → `parse` → row → `encode` → features → `vary` → `collate` → batch → `forward` → outputs → `decode` → predictions
 
 Training and serving call the same methods, so they cannot drift apart. Shapes: B batch, T tokens, C channels, H, W, K classes.
+What plugins are handed and hand back (`Base`, `Head`, `Loss`, …) is in `core/values.py`.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import MISSING, dataclass, field
+from dataclasses import MISSING, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
-from jishi.core.errors import ModelError
+from jishi.core.values import Base, Head, Loss, Treated, Unlabelled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,52 +42,6 @@ def option(
     if factory is not MISSING:
         return field(default_factory=factory, metadata=metadata)
     return field(default=default, metadata=metadata)
-
-
-@dataclass(frozen=True)
-class Base:
-    """What an objective may know of the model it starts from, read before any weight is."""
-
-    name: str
-    modality: str  # "text", "image": the modality the processor reads; "image+text" both
-    pooling: str = "cls"  # how a sentence vector is made: "cls", "mean", "max"
-    prefix: str = ""  # what the base expects before a sentence ("query: " for e5)
-    passage_prefix: str = ""  # and before a text that is searched ("passage: ")
-    max_length: int = 512  # positions it can read, in tokens
-    chat: str = ""  # the form of conversation it was trained on, where that is a known one
-    fresh: bool = False  # its weights are random: a design to be trained from scratch
-
-    def limit(self, asked: int | None) -> int:
-        """Tokens read of a row, where so many are asked for. Raises ModelError where the base has no positions for them."""
-        if asked is not None and asked > self.max_length:
-            raise ModelError("objectives.too-long", name=self.name, given=asked, allowed=self.max_length)
-        return asked or self.max_length
-
-
-@dataclass(frozen=True)
-class Head:
-    """The new head an objective asks for: transformers' class suffix and the config keys to set."""
-
-    architecture: str  # "ForSequenceClassification", "ForTokenClassification", "ForMaskedLM", …; "" the bare model
-    config: Mapping[str, Any] = field(default_factory=dict)
-    beside: Sequence[Head] = ()  # further heads on the same backbone
-
-
-@dataclass(frozen=True)
-class Loss:
-    """`value` is what is minimised (scalar tensor), the mean over `count` targets; `parts` are named means to log.
-
-    The count is what lets batches of different sizes, and processes, add up to one; left out, it is that of the rows.
-    """
-
-    value: torch.Tensor
-    outputs: Any = None
-    parts: Mapping[str, float] = field(default_factory=dict)
-    count: float | None = None
-
-    def weight(self, rows: int) -> float:
-        """What the value weighs beside those of other batches, where its own batch had so many rows."""
-        return rows if self.count is None else self.count
 
 
 class Modality(ABC):
@@ -286,17 +241,6 @@ class Regularization(ABC):
         model is changed. Raises TrainingError where the batch has nothing it could work on."""
 
 
-@dataclass(frozen=True)
-class Unlabelled:
-    """What a model says of N rows that have no label yet, as far as a way to choose among them asks for it."""
-
-    probabilities: numpy.ndarray  # (N, K), of each label
-    several: bool = False  # a row may have any number of labels: K questions of yes and no, not one of K answers
-    vectors: numpy.ndarray | None = None  # (N, D), what the head reads; None where it reads no one vector a row
-    passes: numpy.ndarray | None = None  # (P, N, K), asked again with dropout
-    labelled: numpy.ndarray | None = None  # (M, D), vectors of the rows that have a label
-
-
 class Acquisition(ABC):
     """Which rows without a label are most worth one (active learning)."""
 
@@ -315,14 +259,6 @@ class Evaluator(ABC):
     @abstractmethod
     def evaluate(self, predictor: Any, rows: Sequence[Row], **context: Any) -> dict[str, Any]:
         """A plain JSON report."""
-
-
-@dataclass(frozen=True)
-class Treated:
-    """What an operation made of a text: `texts` (changed, in parts, none), and why: reason → how often."""
-
-    texts: Sequence[str]
-    reasons: Mapping[str, int]
 
 
 class Operation(ABC):
