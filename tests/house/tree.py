@@ -8,7 +8,7 @@ from pathlib import Path
 RANKS = {
     "core": 0,
     "data": 1, "models": 1, "metrics": 1, "retrieval": 1,
-    "modalities": 2, "objectives": 2, "tasks": 2, "adaptation": 2, "regularization": 2, "operations": 2,
+    "modalities": 2, "objectives": 2, "tasks": 2, "adaptation": 2, "regularization": 2, "augmentation": 2, "operations": 2,
     "evaluation": 2, "launch": 2, "explain": 2, "compress": 2, "monitor": 2,
     "predictor": 3, "training": 3,
     "lifecycle": 4, "serving": 5, "api": 6, "terminal": 7, "command": 7, "cli": 8, "web": 8, "apps": 8, "__main__": 9,
