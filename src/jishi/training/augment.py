@@ -93,16 +93,17 @@ class Augment:
 
 def _columns(way: Augmentation, objective: Objective) -> list[str]:
     """The input columns that a way may vary. Raises TrainingError where there is none."""
-    name, task = registry.name_of(way), registry.name_of(objective)
     kinds = {column: modality.removesuffix("?") for column, modality in objective.columns.items()}
     found = [column for column, kind in kinds.items() if kind == way.modality and column not in objective.learnt]
     if not found:
-        raise TrainingError("training.augment-no-column", given=name, task=task, modality=way.modality)
+        names = {"given": registry.name_of(way), "task": registry.name_of(objective)}
+        raise TrainingError("training.augment-no-column", **names, modality=way.modality)
     free = [column for column in found if way.in_place or column not in objective.pointed]
     if not free:
-        ways = (registry.get(Augmentation, other) for other in registry.names(Augmentation))
-        allowed = [registry.name_of(one) for one in ways if one.in_place and one.modality == way.modality]
-        raise TrainingError("training.augment-moves", given=name, task=task, allowed=", ".join(allowed))
+        others = (registry.get(Augmentation, name) for name in registry.names(Augmentation))
+        allowed = [registry.name_of(one) for one in others if one.in_place and one.modality == way.modality]
+        names = {"given": registry.name_of(way), "task": registry.name_of(objective)}
+        raise TrainingError("training.augment-moves", **names, allowed=", ".join(allowed))
     return free
 
 
