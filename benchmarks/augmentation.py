@@ -54,20 +54,24 @@ class Set:
 ZH = ("synonym", "homophone", "typing-errors", "word-dropout", "eda")
 EN = ("synonym", "keyboard", "typing-errors", "word-dropout", "eda")
 IMAGE = ("crop", "rotate", "colour", "cutout", "rand-augment")
-SHORT = {"name": "text-classification", "max_length": 48}
+SHORT = {"name": "text-classification", "max_length": 32}
 SETS = {
+    "shopping_reviews_zh 128, text-cnn from nothing": Set(
+        "shopping_reviews_zh", "text", 128, 600, ZH, {"model": "text-cnn", "task": SHORT},
+        train={"epochs": 20, "learning_rate": 1e-3, "batch_size": 16},
+    ),
     "sign_digits 10 a class, resnet from nothing": Set(
         "sign_digits", "image", 100, 413, IMAGE, {"model": {"name": "resnet", "size": "nano"}}, "image", 0.4, own=True,
-        train={"epochs": 60, "learning_rate": 1e-3, "batch_size": 16},
-    ),
-    "shopping_reviews_zh 64, e5-small": Set(
-        "shopping_reviews_zh", "text", 64, 300, ZH,
-        {"model": {"name": "e5-small", "vocabulary": "scripts"}, "task": SHORT},
-        train={"epochs": 4, "learning_rate": 5e-5, "batch_size": 16, "fit_head": "before"},
+        train={"epochs": 40, "learning_rate": 2e-3, "batch_size": 16},
     ),
     "banking77 8 a class, minilm": Set(
-        "banking77", "text", 616, 308, EN, {"model": "minilm", "task": {**SHORT, "max_length": 32}},
-        train={"epochs": 3, "learning_rate": 3e-4, "batch_size": 32, "fit_head": "before"},
+        "banking77", "text", 616, 308, EN, {"model": "minilm", "task": SHORT},
+        train={"epochs": 2, "learning_rate": 5e-4, "batch_size": 32, "fit_head": "before"},
+    ),
+    "shopping_reviews_zh 64, e5-small": Set(
+        "shopping_reviews_zh", "text", 64, 200, ZH,
+        {"model": {"name": "e5-small", "vocabulary": "scripts"}, "task": SHORT},
+        train={"epochs": 3, "learning_rate": 1e-4, "batch_size": 16, "fit_head": "before"},
     ),
 }  # fmt: skip
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy
 import pytest
+import torch
 
+from eight import ROWS, WRITES
 from jishi.augmentation import _synonyms, _units, back_translation, eda, keyboard
 from jishi.augmentation.back_translation import BackTranslation
 from jishi.augmentation.eda import EDA
@@ -15,7 +17,12 @@ from jishi.augmentation.keyboard import Keyboard
 from jishi.augmentation.synonym import Synonym
 from jishi.augmentation.typing_errors import TypingErrors
 from jishi.augmentation.word_dropout import WordDropout
+from jishi.core import bundle, spec
 from jishi.core.errors import BundleError, UsageError
+from jishi.models import load
+from jishi.models.decoding import Decoding
+from jishi.predictor import Predictor
+from jishi.tasks.translation import Translation
 
 SEEDS = range(200)
 
@@ -119,6 +126,7 @@ def test_a_word_put_in_stands_for_one_that_is_there_and_parts_no_word():
     for seed in SEEDS:
         varied = eda.inserted("my money is gone", 1, rng(seed))
         assert varied.split(" ").count("cash") == 1 and varied.replace("cash ", "") == "my money is gone"
+    assert {eda.inserted("  money", 1, rng(seed)) for seed in SEEDS} == {"  cash money"}
     put = {eda.inserted("快递到了", 1, rng(seed)) for seed in SEEDS}
     assert put == {"物流快递到了", "快递物流到了"}
     assert eda.inserted("xyzzy", 2, rng(0)) == "xyzzy"
@@ -175,3 +183,24 @@ def test_a_bundle_that_writes_nothing_is_refused(tmp_path, monkeypatch):
     (tmp_path / "MANIFEST.json").write_text("{}")
     with pytest.raises(UsageError, match="writes no text"):
         BackTranslation(str(tmp_path), str(tmp_path)).initialize(["a"])
+
+
+def test_what_is_translated_back_is_what_the_bundles_say(tmp_path, monkeypatch):
+    monkeypatch.setenv("JISHI_CACHE", str(tmp_path / "cache"))
+    task, rows = Translation(max_length=16, decoding=Decoding("greedy", max_new_tokens=4)), ROWS["translation"]
+    base, processor = load.base(WRITES), load.processor(WRITES, rows)
+    task = task.initialize(rows, base)
+    for name, seed in (("there", 0), ("back", 1)):
+        torch.manual_seed(seed)
+        model = load.model(WRITES, task.head(), base, processor)
+        for weight in model.parameters():
+            torch.nn.init.normal_(weight, 0, 0.5)  # what a fresh model writes ends at once
+        bundle.write(
+            tmp_path / name, model=model, processor=processor, record={"task": spec.dump(task)}, probes=[], card=""
+        )
+    texts = [row["source"] for row in rows]
+    ready = BackTranslation(str(tmp_path / "there"), str(tmp_path / "back")).initialize(texts)
+    there, back = (Predictor.load(tmp_path / name) for name in ("there", "back"))
+    said = [answer["text"] or text for answer, text in zip(there.predict(texts), texts, strict=True)]
+    again = [answer["text"] or text for answer, text in zip(back.predict(said), said, strict=True)]
+    assert ready.texts == dict(zip(texts, again, strict=True)) and again != texts

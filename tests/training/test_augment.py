@@ -140,11 +140,13 @@ def test_a_head_is_fitted_on_the_rows_as_they_are(tmp_path):
     assert torch.equal(*heads)
 
 
-def test_words_that_ways_bring_in_learn_too(tmp_path):
+def test_words_that_ways_bring_in_learn_too(tmp_path, monkeypatch):
     """The optimizer holds the rows of the embedding that training shows, those of varied texts among them."""
     plain, more = (training(tmp_path / str(len(ways)), augment=ways).used.used for ways in ((), (ALWAYS,)))
     ids = PROCESSOR.convert_tokens_to_ids(SYNONYMS.split())
     assert set(more.tolist()) == {*plain.tolist(), *ids} and not set(ids) & set(plain.tolist())
+    monkeypatch.setattr("jishi.training.augment.LOOKED", 23)  # three epochs of eight rows are more: all of it learns
+    assert training(tmp_path / "all", augment=(ALWAYS,)).used is None
 
 
 def test_what_a_frozen_part_says_is_not_recorded(tmp_path):

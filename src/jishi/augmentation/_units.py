@@ -36,6 +36,11 @@ def units(text: str) -> list[str]:
     return _WORD.findall(text) if spaced(text) else list(text)
 
 
+def starts(text: str) -> list[int]:
+    """Where the words of a text begin."""
+    return [match.start() for match in _WORD.finditer(text)]
+
+
 def joined(parts: Sequence[str], text: str) -> str:
     """The parts as one text; the text itself where they are nothing but space."""
     return "".join(parts).strip() or text

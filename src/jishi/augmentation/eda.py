@@ -46,16 +46,13 @@ class EDA(Augmentation):
 def inserted(text: str, count: int, rng: numpy.random.Generator) -> str:
     """The text with `count` words more, each standing for one of those it has: between any two words, or, where words have no
     spaces, beside a known one."""
-    known, words = _synonyms.places(text), [0]
-    if _units.spaced(text):
-        for unit in _units.units(text)[:-1]:
-            words.append(words[-1] + len(unit))
-    else:
-        words = [edge for place in known for edge in (place.start, place.end)]
+    known, spaced = _synonyms.places(text), _units.spaced(text)
+    edges = [edge for place in known for edge in (place.start, place.end)]
+    free = _units.starts(text) if spaced else edges
     added = []
     for _ in range(count if known else 0):
         word = _synonyms.drawn(known[int(rng.integers(len(known)))], rng)
-        added.append((words[int(rng.integers(len(words)))], f"{word} " if _units.spaced(text) else word))
+        added.append((free[int(rng.integers(len(free)))], f"{word} " if spaced else word))
     for place, word in sorted(added, reverse=True):
         text = text[:place] + word + text[place:]
     return text

@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
@@ -16,6 +16,7 @@ from jishi.core.errors import TrainingError
 STREAM = 1  # sets these draws apart from those of `Objective.vary`; a trailing 0 would not
 TRIED = 256  # rows, spread over all, of which a way must vary one
 TIMED = 64
+LOOKED = 100_000  # varied rows that are looked through before training: half a minute to two
 
 Change = Callable[[np.random.Generator, str, Any], Any]  # of a column's value
 
@@ -62,11 +63,11 @@ class Augment:
                 value = way.vary(value, rng)
         return value
 
-    def every(self, features: Sequence[Features], seed: int, epochs: int) -> Iterator[Features]:
-        """All that training will be shown: the rows of every epoch."""
-        for epoch in range(epochs):
-            for row, own in enumerate(features):
-                yield self(own, row, [seed, epoch, row])
+    def every(self, features: Sequence[Features], seed: int, epochs: int) -> Iterable[Features] | None:
+        """All that training will be shown, the rows of every epoch; None where that is too much to look through."""
+        if epochs * len(features) > LOOKED:
+            return None
+        return (self(own, row, [seed, epoch, row]) for epoch in range(epochs) for row, own in enumerate(features))
 
     def told(self, features: Sequence[Features], seed: int) -> dict[str, float]:
         """Of some rows of the first epoch: the share of texts and pictures that are varied, tokens against before, milliseconds

@@ -51,11 +51,15 @@ class UsedRows:
 
 
 def used_rows(
-    model: Any, objective: Objective, processor: Any, features: Sequence[Features], augmented: Iterable[Features] = ()
+    model: Any,
+    objective: Objective,
+    processor: Any,
+    features: Sequence[Features],
+    augmented: Iterable[Features] | None = (),
 ) -> UsedRows | None:
     """The input embedding's used rows, by the rows as they are and as they are `augmented`; None where it does not learn, is
     shared with a head, or any row may come up."""
-    if "input_ids" not in features[0] or not hasattr(model, "get_input_embeddings"):
+    if augmented is None or "input_ids" not in features[0] or not hasattr(model, "get_input_embeddings"):
         return None
     table = model.get_input_embeddings()
     if not isinstance(table, nn.Embedding) or table.max_norm is not None or table.scale_grad_by_freq:
