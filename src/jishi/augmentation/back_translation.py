@@ -57,8 +57,7 @@ class BackTranslation(Augmentation):
 
 def _make(way: BackTranslation, given: list[str], folder: Path) -> None:
     back = _translated(way.back, _translated(way.there, given))
-    found = {text: other for text, other in zip(given, back, strict=True) if other.strip()}
-    (folder / FILE).write_text(json.dumps(found, ensure_ascii=False), encoding="utf-8")
+    (folder / FILE).write_text(json.dumps(dict(zip(given, back, strict=True)), ensure_ascii=False), encoding="utf-8")
 
 
 def _translated(path: str, texts: list[str]) -> list[str]:
