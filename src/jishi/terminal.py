@@ -85,6 +85,9 @@ class Training:
         for path in event.values["damaged"]:
             console.print(text("cli.damaged", path=path), style="yellow", markup=False)
         console.print(text("cli.begins", **_size(event.values)), markup=False)
+        if told := event.values.get("augment"):
+            share, pace = f"{told['varied']:.0%}", f"{told['milliseconds']:.2g}"
+            console.print(text("cli.augmented", share=share, milliseconds=pace), markup=False)
         if event.values["resumed_from"]:
             console.print(text("cli.resumed", path=event.values["resumed_from"]), markup=False)
         self._progress = Progress(

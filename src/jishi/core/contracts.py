@@ -12,7 +12,7 @@ What plugins are handed and hand back (`Base`, `Head`, `Loss`, …) is in `core/
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import MISSING, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
@@ -81,6 +81,8 @@ class Objective(ABC):
     windows: ClassVar[bool] = False  # a text longer than the model reads is read in several parts, not cut off
     aliases: ClassVar[tuple[Mapping[str, str], ...]] = ()  # sets of column → the name other data give it
     marks: ClassVar[tuple[str, ...]] = ()  # special tokens it puts into rows; a design is given those it lacks
+    pointed: ClassVar[tuple[str, ...]] = ()  # input columns that targets point into: no character of them may move
+    learnt: ClassVar[tuple[str, ...]] = ()  # input columns that are targets themselves: nothing varies them
 
     @abstractmethod
     def parse(self, raw: Mapping[str, Any], *, training: bool = True) -> Row:
@@ -105,6 +107,12 @@ class Objective(ABC):
     def enrich(self, features: Sequence[Features], processor: Any) -> Sequence[Features]:  # noqa: ARG002
         """The features of many rows with what a model that never learns says of each; kept as they are, like the rest."""
         return features
+
+    def revise(self, features: Features, row: Row, processor: Any, change: Callable[[str, Any], Any]) -> Features:
+        """The features of a training row whose inputs `change(column, value)` varies: encoded anew where they were."""
+        given = {column: row[column] for column in self.columns if row.get(column) is not None}
+        varied = {column: change(column, value) for column, value in given.items()}
+        return features if varied == given else self.encode({**row, **varied}, processor)
 
     def vary(self, features: Features, processor: Any, rng: numpy.random.Generator, *, training: bool) -> Features:  # noqa: ARG002
         """The random part of encoding (masking, augmentation). `rng` depends on seed, epoch and sample only."""
@@ -226,6 +234,22 @@ class Adaptation(ABC):
         return model
 
 
+class Augmentation(ABC):
+    """One way to vary the inputs of training rows so that their targets stay true; several follow one another."""
+
+    modality: ClassVar[str]  # of the columns it varies
+    in_place: ClassVar[bool] = False  # every character keeps its place and kind: what points into a text stays true
+    share: float  # of the rows that are varied, drawn anew each time they are read
+
+    def initialize(self, values: Iterable[Any]) -> Self:  # noqa: ARG002
+        """This, with what it must know of all values of its columns filled in."""
+        return self
+
+    @abstractmethod
+    def vary(self, raw: Any, rng: numpy.random.Generator) -> Any:
+        """A variation of a text or picture, drawn from `rng` alone, never empty; the same where there is nothing to vary."""
+
+
 class Regularization(ABC):
     """What makes learning harder, so that its result holds against noise; several are laid one around another."""
 
@@ -322,6 +346,7 @@ CONTRACTS: Mapping[type, tuple[str, ...]] = {
     Objective: ("tasks", "objectives"),
     Task: ("tasks",),
     Adaptation: ("adaptation",),
+    Augmentation: ("augmentation",),
     Regularization: ("regularization",),
     Acquisition: ("acquisition",),
     Evaluator: ("evaluation",),

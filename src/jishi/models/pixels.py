@@ -1,6 +1,6 @@
 """Pictures as the numbers a model reads: sized once and kept as bytes, brought to the model's range batch by batch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy
@@ -20,8 +20,12 @@ def encode(processor: Any, picture: Any) -> Features:
 
 def vary(pixels: numpy.ndarray, modality: Modality, rng: numpy.random.Generator) -> numpy.ndarray:
     """Pixels (C, H, W) of the picture as the modality augments it."""
-    varied = modality.augment(Image.fromarray(pixels.transpose(1, 2, 0)), rng)
-    return numpy.asarray(varied).transpose(2, 0, 1)
+    return changed(pixels, lambda picture: modality.augment(picture, rng))
+
+
+def changed(pixels: numpy.ndarray, change: Callable[[Image.Image], Image.Image]) -> numpy.ndarray:
+    """Pixels (C, H, W) of the changed picture."""
+    return numpy.asarray(change(Image.fromarray(pixels.transpose(1, 2, 0)))).transpose(2, 0, 1)
 
 
 def batch(pixels: Sequence[numpy.ndarray], processor: Any) -> torch.Tensor:

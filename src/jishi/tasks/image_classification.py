@@ -1,7 +1,8 @@
 """Assign one label to a picture."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Self
 
 import numpy
@@ -25,7 +26,9 @@ class ImageClassification(Task):
         (), "The labels, in order; empty: those of the training rows.", "标签及其顺序；为空则取自训练数据。"
     )
     augment: bool = option(
-        True, "Turn, shift and light the training pictures at random.", "训练时随机旋转、平移、调整亮度。"
+        True,
+        "Turn, shift and light the training pictures at random, where train.augment names no other way.",
+        "训练时随机旋转、平移、调整亮度；train.augment 指定了其他方法时以其为准。",
     )
     flip: bool = option(
         False,
@@ -65,8 +68,18 @@ class ImageClassification(Task):
             features["labels"] = _single.target(self, row["label"])
         return features
 
+    def revise(
+        self,
+        features: Features,
+        row: Row,  # noqa: ARG002
+        processor: Any,  # noqa: ARG002
+        change: Callable[[str, Any], Any],
+    ) -> Features:
+        """The pixels themselves are varied, in the model's size: no file is read again. "varied" says that it is done."""
+        return {**features, "pixels": pixels.changed(features["pixels"], partial(change, "image")), "varied": True}
+
     def vary(self, features: Features, processor: Any, rng: numpy.random.Generator, *, training: bool) -> Features:  # noqa: ARG002
-        if not (training and self.augment):
+        if not (training and self.augment) or "varied" in features:
             return features
         return {**features, "pixels": pixels.vary(features["pixels"], self._modality, rng)}
 

@@ -27,6 +27,7 @@ class IntentSlots(Task):
 
     columns = {"text": "text"}
     targets = (("intent", "slots"),)
+    pointed = ("text",)
     metric = "exact"
     windows = True
 

@@ -29,6 +29,7 @@ class QuestionAnswering(Task):
 
     columns = {"question": "text", "context": "text"}
     targets = (("answers",),)
+    pointed = ("context",)
     labelled = False
     metric = "f1"
 

@@ -27,6 +27,7 @@ class TextGeneration(Task):
 
     columns = {"prompt": "conversation?", "text": "text?"}
     targets = (("answer",), ())
+    learnt = ("text",)
     generates = True
 
     chat: Chat = option(

@@ -24,6 +24,7 @@ class TokenClassification(Task):
 
     columns = {"text": "text"}
     targets = (("spans",),)
+    pointed = ("text",)
     metric = "f1"
     windows = True
 

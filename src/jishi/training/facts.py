@@ -25,6 +25,7 @@ def facts(loop: Any, resumed: Path | None, damaged: list[Path]) -> dict[str, Any
         "unknown": loop.features.unknown,
         "truncated": loop.features.truncated,
         "cut": loop.features.cut,
+        "augment": loop.varied,
         "resumed_from": str(resumed) if resumed else None,
         "damaged": [str(path) for path in damaged],
     }

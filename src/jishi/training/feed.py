@@ -9,16 +9,18 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from jishi.core.contracts import Batch, Features, Objective
+from jishi.training.augment import Augment
 
 Piece = tuple[list[int], Batch]  # rows that are computed at once, and their batch
 
 
 def varied(
-    objective: Objective, features: Sequence[Features], row: int, processor: Any, seed: Sequence[int], *, training: bool
-) -> Features:
+    objective: Objective, features: Sequence[Features], row: int, processor: Any, seed: Sequence[int], *, training: bool,
+    augment: Augment | None = None,
+) -> Features:  # fmt: skip
     """The features of a row with the random part of encoding; an objective that mixes is shown another row's beside them."""
     rng = np.random.default_rng(seed)
-    own = features[row]
+    own = augment(features[row], row, seed) if augment and training else features[row]
     if objective.mixes:
         other = (row + int(rng.integers(1, max(2, len(features))))) % len(features)
         own = {**own, "other": features[other]}
@@ -34,12 +36,16 @@ class Maker:
     features: Sequence[Features]
     seed: int
     epoch: int
+    augment: Augment | None = None
 
     def __call__(self, rows: Sequence[int], *, training: bool = True) -> Batch:
         drawn = [self.seed, self.epoch]
         found = [
-            varied(self.objective, self.features, row, self.processor, [*drawn, row], training=training) for row in rows
-        ]
+            varied(
+                self.objective, self.features, row, self.processor, [*drawn, row], training=training, augment=self.augment
+            )
+            for row in rows
+        ]  # fmt: skip
         return self.objective.collate(found, self.processor)
 
 

@@ -22,10 +22,15 @@ def check_rows(features: Encoded, max_unknown: float) -> None:
     """The vocabulary must know the text, and must see some of it whole."""
     if len(features) == 0:
         raise TrainingError("training.no-rows")
-    if features.unknown > max_unknown:
-        raise TrainingError("training.unknown-tokens", given=f"{features.unknown:.1%}", allowed=f"{max_unknown:.1%}")
+    check_unknown(features.unknown, max_unknown)
     if features.truncated == 1:
         raise TrainingError("training.all-truncated", rows=len(features))
+
+
+def check_unknown(share: float, allowed: float) -> None:
+    """Of the tokens of all rows, or of those that are varied."""
+    if share > allowed:
+        raise TrainingError("training.unknown-tokens", given=f"{share:.1%}", allowed=f"{allowed:.1%}")
 
 
 def check_asked(

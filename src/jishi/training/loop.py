@@ -16,6 +16,7 @@ from jishi.core.contracts import Adaptation, Objective, Row, Task
 from jishi.core.errors import TrainingError
 from jishi.models.environment import free_cores, precision
 from jishi.training import checkpoint, compiled, dropout, guards, memory, optimizer, random_state
+from jishi.training.augment import Augment
 from jishi.training.averages import Averages
 from jishi.training.batching import epoch_batches
 from jishi.training.facts import facts
@@ -107,13 +108,17 @@ class Loop:
             self.model.to(self.device, memory_format=torch.channels_last)
         if spec.gradient_checkpointing:
             memory.compute_again(model)
-        self.used = used_rows(model, objective, processor, self.features)
+        self.augment = Augment.of(spec.augment, objective, train, self.features, processor)
+        self.varied = self.augment.told(self.features, seed) if self.augment else None
+        guards.check_unknown(self.varied["unknown"] if self.varied else 0.0, spec.max_unknown)
+        augmented = self.augment.every(self.features, seed, math.ceil(spec.epochs)) if self.augment else ()
+        self.used = used_rows(model, objective, processor, self.features, augmented)
         self.shards = Shards(model, self.ranks, self.used) if sharded else None
         self.optimizer = optimizer.build(model, head, spec, learning_rate, self.used, self.shards, self._rates(0.0))
         self.precision = precision() if spec.precision == "auto" else spec.precision
         self.steps = self._count_steps()
-        if not self.steps and not spec.fit_head:
-            raise TrainingError("training.no-steps")
+        if not self.steps and (spec.augment or not spec.fit_head):
+            raise TrainingError("training.augment-no-steps" if spec.augment else "training.no-steps")
         self.averages = Averages(model, spec.average, self.steps) if spec.average else None
         beside = int(os.environ.get("LOCAL_WORLD_SIZE", self.ranks.count))  # processes on this machine
         self.at = Progress(threads=spec.threads or max(1, free_cores() // beside))
@@ -124,7 +129,7 @@ class Loop:
         )  # fmt: skip
         self.survey = Survey(self.update, lambda rows: self._maker()(rows, training=False))
         # Worth it from epoch 2 on. With shards no process may be asked alone.
-        alike = not sharded and not spec.regularize
+        alike = not (sharded or spec.regularize or spec.augment)
         self.records = alike and self.steps > len(self._windows(0)) and recordable(model, head, objective)
 
     def events(self, *, resume: bool = True) -> Iterator[Event]:
@@ -294,7 +299,7 @@ class Loop:
         return feed(self._maker(), pieces, workers=self.spec.workers, pinned=self.device.type == "cuda")
 
     def _maker(self) -> Maker:
-        return Maker(self.objective, self.processor, self.features, self.seed, self.at.epoch)
+        return Maker(self.objective, self.processor, self.features, self.seed, self.at.epoch, self.augment)
 
     def _milestones(self, epoch_ends: bool) -> Iterator[Event]:
         """Validate and save where it is due."""

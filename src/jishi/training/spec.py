@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
 
-from jishi.core.contracts import Regularization, option
+from jishi.core.contracts import Augmentation, Regularization, option
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,11 @@ class TrainSpec:
         (),
         "What makes the result hold against noise (fgm, r-drop, mixup, …); the last is laid around those before it.",
         "使结果更稳健的方法（fgm、r-drop、mixup 等）；后者包在前者之外。",
+    )
+    augment: tuple[Augmentation, ...] = option(
+        (),
+        "How training rows are varied, anew in each epoch (eda, synonym, rand-augment, …), one way after the other.",
+        "训练数据的增强方法，每轮重新变换（eda、synonym、rand-augment 等），依次进行。",
     )
     average: Literal["ema", "swa"] | None = option(
         None,

@@ -4,7 +4,8 @@ Any other row's gradient is zero in every step, so AdamW would move it by weight
 that training never saw keep their meaning, and a step costs what the used rows cost: of a large vocabulary, a few per cent.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -49,9 +50,16 @@ class UsedRows:
             self.table.weight.index_copy_(0, self.used, self.part)
 
 
-def used_rows(model: Any, objective: Objective, processor: Any, features: Sequence[Features]) -> UsedRows | None:
-    """The input embedding's used rows; None where it does not learn, is shared with a head, or any row may come up."""
-    if "input_ids" not in features[0] or not hasattr(model, "get_input_embeddings"):
+def used_rows(
+    model: Any,
+    objective: Objective,
+    processor: Any,
+    features: Sequence[Features],
+    augmented: Iterable[Features] | None = (),
+) -> UsedRows | None:
+    """The input embedding's used rows, by the rows as they are and as they are `augmented`; None where it does not learn, is
+    shared with a head, or any row may come up."""
+    if augmented is None or "input_ids" not in features[0] or not hasattr(model, "get_input_embeddings"):
         return None
     table = model.get_input_embeddings()
     if not isinstance(table, nn.Embedding) or table.max_norm is not None or table.scale_grad_by_freq:
@@ -61,6 +69,9 @@ def used_rows(model: Any, objective: Objective, processor: Any, features: Sequen
     varies = type(objective).vary is not Objective.vary
     if not weight.requires_grad or holders != 1 or varies:
         return None
-    used = np.unique(np.concatenate([np.asarray(row["input_ids"]) for row in features]))
-    used = np.union1d(used, [processor.pad_token_id or 0]).astype(np.int64)
+    seen = np.zeros(len(weight), dtype=bool)
+    for row in chain(features, augmented):
+        seen[row["input_ids"]] = True
+    seen[processor.pad_token_id or 0] = True
+    used = np.flatnonzero(seen)
     return UsedRows(table, torch.from_numpy(used)) if len(used) < SHARE * len(weight) else None
