@@ -106,7 +106,7 @@ CASES = [
         for data, model, seeds in (("stsb_en", "minilm", 3), ("stsb_zh", ZH, 1))
     ),
     whole("beetle_answer_grading", "minilm", columns=GRADED, seeds=1),
-    whole("financial_phrasebank", "minilm"),
+    whole("financial_phrasebank", "minilm", seeds=1),
     whole("csl_category_zh", ZH, 3000, epochs=2),
     whole("cold_offensive_zh", ZH, 3000, epochs=2, seeds=1),
     probe("financial_phrasebank", "minilm"),
