@@ -25,7 +25,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.syspath_prepend(site)
     monkeypatch.setenv("JISHI_CACHE", str(tmp_path / "cache"))
     source = _source.Source("carrier", "carrier/weights.bin", SHA256, write)
-    monkeypatch.setattr(_source, "_module", lambda _: SimpleNamespace(SOURCES=(source,), __doc__="A model.\n\nMore."))
+    module = SimpleNamespace(SOURCES=(source,), LICENCE="MIT", __doc__="A model.\n\nMore.")
+    monkeypatch.setattr(_source, "_module", lambda _: module)
     monkeypatch.setattr(_source, "names", lambda: ("model",))
     return site
 
@@ -53,7 +54,8 @@ def test_a_missing_package_is_named_with_its_cure(package: Path) -> None:
 
 
 def test_the_listing_says_what_is_at_hand(package: Path) -> None:
-    entry = {"kind": "base", "name": "model", "about": "A model.", "package": "carrier", "installed": True}
+    about = {"about": "A model.", "licence": "MIT", "package": "carrier"}
+    entry = {"kind": "base", "name": "model", **about, "installed": True}
     assert _source.listing() == [entry]
     (package / "carrier" / "weights.bin").unlink()
     assert _source.listing() == [{**entry, "installed": False}]
