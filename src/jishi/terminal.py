@@ -272,8 +272,8 @@ def advice(value: Mapping[str, Any]) -> None:
             console.print(text("advise.failed", name=one["name"], reason=one["failed"]), markup=False, soft_wrap=True)
     more = value["more"]
     if more:
-        known, twice, ten = more["foreseen"]
-        given = {"rows": known[0], "now": known[1], "twice": twice[1], "ten": ten[1]}
+        (rows, now), twice, ten = more["curve"][-1], *more["foreseen"]
+        given = {"rows": rows, "now": now, "twice": twice[1], "ten": ten[1]}
         console.print(text("advise.more", **given), markup=False, soft_wrap=True)
     if value["plain"]:
         console.print(text("advise.plain", name=value["first"]), style="bold", markup=False, soft_wrap=True)

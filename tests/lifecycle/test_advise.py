@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 
 import pytest
 
@@ -100,12 +102,14 @@ def test_the_best_on_validation_rows_is_first(rows, base, asked, tmp_path):
     found = jishi.advise(rows, models=names, latency_ms=50, device="cpu", out=tmp_path / "advice")
     assert [one["name"] for one in found["candidates"]] == [names[1], names[0], names[2]]
     first, second, third = found["candidates"]
-    assert (first["score"], first["probe"], first["how"]) == (1.0, 55 / 56, "train")
+    assert (first["score"], first["untrained"], first["how"]) == (1.0, 55 / 56, "train")
     assert second["behind"] == pytest.approx(2 / 56) and third["behind"] == pytest.approx(36 / 56)
     told = {one["name"]: {reason["code"]: reason for reason in one["reasons"]} for one in found["candidates"]}
     assert set(told[names[0]]) == {"alike", "faster"} and told[names[0]]["faster"]["times"] == 4
     assert set(told[names[1]]) == {"confirmed"} and not told[names[2]]
-    assert {limits["milliseconds"] for _, _, limits, _ in seen} == {50} and all(cpu for *_, cpu in seen)
+    assert [limits.get("milliseconds") for _, _, limits, _ in seen] == [50, 50, 50, None] and all(
+        cpu for *_, cpu in seen
+    )
     assert first["licence"] == "bsd-3-clause"
 
 
@@ -163,7 +167,7 @@ def test_answers_from_states_are_those_of_the_whole_model(rows, base, tmp_path):
     whole = Predictor(run.loop.model, run.task, run.processor, {}).examine(run.data.validation)
     for given, other in zip(found["predictions"], whole, strict=True):
         assert given["label"] == other["label"] and given["score"] == pytest.approx(other["score"], abs=1e-5)
-    assert [count for count, _ in found["curve"]] == [7, 14, 28, 56]
+    assert [count for count, _ in found["curve"]] == [14, 28, 56]
     assert found["curve"][-1][1] > 0.9 and math.isfinite(found["logme"])  # the words tell the class, so their states do
 
 
@@ -185,6 +189,91 @@ def test_candidates_are_measured_in_processes_of_their_own(rows, base, tmp_path)
     assert "unknown" in failed["failed"]  # tokens
     assert found["rows"] == {"train": 40, "validation": 40}
     assert [event.values["name"] for event in heard][:2] == [strange, str(base)]
+
+
+def kinds(place):
+    """A row of every kind of task that is measured, by its name."""
+    good, word = place % 2 == 0, [*GOOD, *BAD][place % 8]
+    text = f"{word} {place}"
+    return {
+        "one label": {"text": text, "label": "good" if good else "bad"},
+        "several labels": {"text": text, "label": ["even"] * good + ["early"] * (place < 20)},
+        "a number": {"text": text, "label": place / 10},
+        "a pair": {"text": text, "text_pair": word, "label": "good" if good else "bad"},
+        "entities": {"text": text, "spans": [{"start": 0, "end": len(word), "label": "good" if good else "bad"}]},
+        "intent and slots": {
+            "text": text, "intent": "praise" if good else "blame",
+            "slots": [{"start": 0, "end": len(word), "label": "word"}],
+        },
+        "vectors": {"text": text, "text_pair": f"{word} {place + 1}", "score": float(good)},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", kinds(0))
+def test_every_kind_of_task_is_measured(kind, base, tmp_path, monkeypatch):
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(kinds(place)[kind]) + "\n" for place in range(80)), encoding="utf-8")
+
+    def ask(wanted, how, limits, *, cpu=False):
+        return json.loads(json.dumps(candidate.measure(wanted, how, limits)))
+
+    monkeypatch.setattr(candidate, "ask", ask)
+    monkeypatch.setattr(advise, "WHOLE", TrainSpec(epochs=1, fit_head="before"))
+    found = jishi.advise(file, models=[str(base)])
+    one = found["candidates"][0]
+    assert math.isfinite(one["score"]) and one["interval"][0] <= one["score"] <= one["interval"][1]
+    assert found["plain"] == (found["rival"]["score"] >= one["score"]) == (found["next"] is None)
+
+
+def test_a_handful_of_rows_has_no_curve(base, tmp_path):
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(kinds(place)["one label"]) + "\n" for place in range(12)), encoding="utf-8")
+    found = candidate.measure(begun(file, base, tmp_path)[0], "probe", {})
+    assert [count for count, _ in found["curve"]] == [10]
+
+
+def test_a_candidate_that_can_not_be_had_is_told_and_an_unknown_name_refused_at_once(rows, base, asked, tmp_path):
+    seen, given = asked
+    given |= {(str(base), "probe"): (56, 2.0), (str(base), "train"): (56, 2.0)}
+    (tmp_path / "empty").mkdir()
+    found = jishi.advise(rows, models=[str(tmp_path / "empty"), str(base)])
+    assert [one["name"] for one in found["candidates"]] == [str(base), str(tmp_path / "empty")]
+    assert "config.json" in found["candidates"][1]["failed"]
+    seen.clear()
+    with pytest.raises(UsageError, match="minilm"):
+        jishi.advise(rows, models=[str(base), "minilmm"])
+    assert not seen
+
+
+def test_a_folder_that_can_not_be_written_is_refused_before_anything_is_measured(rows, base, asked, tmp_path):
+    (tmp_path / "file").write_text("here")
+    with pytest.raises(UsageError) as refused:
+        jishi.advise(rows, models=[str(base)], out=tmp_path / "file" / "advice")
+    assert refused.value.code == "advise.not-written" and not asked[0]
+
+
+def test_fine_tuning_that_fails_leaves_the_probe(rows, base, asked):
+    _, given = asked
+    given |= {(str(base), "probe"): (50, 2.0), (str(base), "train"): {"failed": "SIGKILL"}}
+    found = jishi.advise(rows, models=[str(base)])
+    assert (found["candidates"][0]["score"], found["candidates"][0]["how"]) == (50 / 56, "probe")
+
+
+def test_an_advice_without_a_next_step_takes_an_older_one_away(rows, base, asked, tmp_path):
+    _, given = asked
+    given |= {(str(base), "probe"): (50, 2.0), (str(base), "train"): (51, 2.0)}
+    (tmp_path / advise.SPEC).write_text("model: older\n")
+    jishi.advise(rows, models=[str(base)], out=tmp_path)
+    assert (tmp_path / advise.REPORT).exists() and not (tmp_path / advise.SPEC).exists()
+
+
+def test_a_measurement_ends_with_who_asked_for_it(tmp_path):
+    code = "from jishi.lifecycle import candidate; candidate._until_alone()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) as waiting:
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiting.wait(timeout=0.5)
+        waiting.stdin.close()
+        assert waiting.wait(timeout=60) == 1
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ import yaml
 from annotated_types import Ge, Gt
 
 from jishi.core import publish, registry, spec
-from jishi.core.contracts import Adaptation, Evaluator, Row, Task, option
+from jishi.core.contracts import Adaptation, Base, Evaluator, Row, Task, option
 from jishi.core.document import Document
-from jishi.core.errors import DataError, JishiError, UsageError
+from jishi.core.errors import DataError, JishiError, ModelError, UsageError
 from jishi.data import columns
 from jishi.data.dataset import Dataset
 from jishi.data.infer import infer
@@ -42,7 +42,6 @@ WHOLE = TrainSpec(epochs=3, fit_head="before")  # of a base, where its probe is 
 ALIKE = 0.05  # p-value above which two are not told apart
 FASTER = 1.5  # times as fast, which is worth a remark
 MANY_UNKNOWN, MANY_CUT = 0.01, 0.05  # shares of tokens and of rows that are worth one
-MORE = 0.01  # points of score that twice the rows must bring to be worth it
 
 Listener = Callable[[Event], None]
 
@@ -95,6 +94,12 @@ def advise(wanted: AdviseSpec, listen: Listener) -> dict[str, Any]:
     {"task", "metric", "rows", "candidates" (best first, those beyond a limit and those that failed last), "first", "rival",
     "more", "next", "plan"}. `listen` hears of each candidate. Raises UsageError for a task that can't be probed.
     """
+    folder = Path(wanted.out) if wanted.out else None
+    try:
+        if folder:
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError("advise.not-written", path=folder, reason=error.strerror) from None
     task = wanted.task or infer(wanted.data)
     probed = _is_probed(task)
     with tempfile.TemporaryDirectory(prefix="jishi-") as name:
@@ -107,9 +112,9 @@ def advise(wanted: AdviseSpec, listen: Listener) -> dict[str, Any]:
         if data.validation is None:
             raise DataError("advise.no-validation", path=wanted.data.train)
         told = _Advice(wanted, task, data, here, listen, probed=probed).told()
-    if wanted.out:
-        folder = Path(wanted.out)
+    if folder:
         publish.write_text(folder / REPORT, json.dumps(told, ensure_ascii=False, indent=2) + "\n")
+        (folder / SPEC).unlink(missing_ok=True)  # of an advice before
         if told["next"]:
             publish.write_text(folder / SPEC, yaml.safe_dump(told["next"], allow_unicode=True, sort_keys=False))
     return told
@@ -132,26 +137,31 @@ class _Advice:
         self.rows: Sequence[Row] = data.validation or ()
         self.probed = probed
         self.models = list(wanted.models or self._at_hand())
-        self.learnt = task.initialize(data.train, load.base(self.models[0]))
+        self.bases = [_base(model) for model in self.models]
+        known = [base for base in self.bases if isinstance(base, Base)]
+        if not known:
+            raise next(error for error in self.bases if isinstance(error, ModelError))
+        self.learnt = task.initialize(data.train, known[0])
 
     def told(self) -> dict[str, Any]:
         rival = self._rival()
-        found = [self._measured(model) for model in self.models]
-        if self._confirms(found, rival):
-            best = max((one for one in found if one.get("how") == "probe" and "score" in one), key=_score)
-            again = self._measured(self.models[found.index(best)], "train")
-            found[found.index(best)] = {**again, "probe": best["score"], "curve": best["curve"], "logme": best["logme"]}
+        found = [self._measured(place) for place in range(len(self.models))]
+        place = self._hidden(found, rival)
+        if place is not None:
+            before, after = found[place], self._measured(place, "train")
+            kept = {key: before[key] for key in ("curve", "logme") if key in before}
+            found[place] = {**after, **kept, "untrained": before["score"]} if "score" in after else before
         able = sorted((one for one in found if "score" in one), key=_score, reverse=True)
         others = [one for one in found if "score" not in one]
         first = able[0] if able else None
-        plain = first is None or (self.probed and rival["score"] >= first["score"])
+        plain = first is None or rival["score"] >= first["score"]
         self._compare(able, rival)
         for one in able:
             one["reasons"] = self._reasons(one, able[0])
-        following = None if plain or first is None else self._next(self.models[first["place"]], first["how"])
+        following = None if plain or first is None else self._next(first["place"])
         return {
             "task": registry.name_of(self.task),
-            "metric": self.task.metric,
+            "metric": self.learnt.metric,
             "rows": {"train": len(self.data.train), "validation": len(self.rows)},
             "limits": self.limits,
             "candidates": [
@@ -184,45 +194,48 @@ class _Advice:
             or "+" in base.modality
         )
 
-    def _measured(self, model: ModelSpec, how: How | None = None) -> dict[str, Any]:
-        fresh = load.base(model).fresh
-        how = how or ("answer" if not self.probed else "train" if fresh else "probe")
-        train = FRESH if fresh else PROBE if how == "probe" else WHOLE
-        asked = FinetuneSpec(
-            DataSpec(str(self.data.path)), str(self.folder / "run"), model, self.task, train=train, seed=self.wanted.seed,
-            adapt=registry.get(Adaptation, "frozen" if how == "probe" else "full")(),
-        )  # fmt: skip
-        found = candidate.ask(asked, how, self.limits, cpu=self.wanted.device == "cpu")
-        place = self.models.index(model)
-        if how == "probe" and "pooling" in found:  # the one that a head can be fitted on
-            self.models[place] = (
-                replace(model, pooling=found["pooling"]) if found["pooling"] != load.base(model).pooling else model
-            )
-        told = {"name": model.name, "place": place, "how": how, "licence": licence(model), **found}
-        self.listen(
-            Event(
-                "candidate",
-                told["place"] + 1,
-                {key: told.get(key) for key in ("name", "how", "score", "failed", "beyond")},
-            )
-        )
+    def _measured(self, place: int, how: How | None = None) -> dict[str, Any]:
+        """One candidate, in the way that suits it; where it is trained after it was measured, no limit is asked about again."""
+        model, base = self.models[place], self.bases[place]
+        told: dict[str, Any] = {"name": model.name, "place": place, "licence": licence(model)}
+        if isinstance(base, Base):
+            limits = {} if how else self.limits
+            how = how or ("train" if base.fresh else "probe" if self.probed else "answer")
+            asked = FinetuneSpec(
+                DataSpec(str(self.data.path)), str(self.folder / "run"), model, self.task, seed=self.wanted.seed,
+                train=PROBE if how == "probe" else self._train(base),
+                adapt=registry.get(Adaptation, "frozen" if how == "probe" else "full")(),
+            )  # fmt: skip
+            told |= {"how": how, **candidate.ask(asked, how, limits, cpu=self.wanted.device == "cpu")}
+            if told.get("pooling", base.pooling) != base.pooling:  # the one that a head can be fitted on
+                self.models[place] = replace(model, pooling=told["pooling"])
+        else:
+            told |= {"how": "", "failed": str(base)}
+        shown = ("name", "how", "score", "failed", "beyond")
+        self.listen(Event("candidate", place + 1, {key: told.get(key) for key in shown}))
         return told
+
+    def _train(self, base: Base) -> TrainSpec:
+        """How a candidate is trained: from nothing, or from what it knows, its head fitted first where it has one."""
+        return FRESH if base.fresh else WHOLE if self.probed else TrainSpec()
 
     def _rival(self) -> dict[str, Any]:
         plain = self.learnt.baseline(self.data.train)
         answers = plain.predict(self.rows)
         return {
             "name": plain.name,
-            "score": self.task.score(answers, self.rows)[self.task.metric],
+            "score": self.learnt.score(answers, self.rows)[self.learnt.metric],
             "milliseconds": latency.milliseconds(plain.predict, self.rows),
             "predictions": answers,
         }
 
-    def _confirms(self, found: Sequence[Mapping[str, Any]], rival: Mapping[str, Any]) -> bool:
-        """Whether a probe may have hidden what fine-tuning brings out: something that was trained is ahead of every probe."""
-        probes = [one["score"] for one in found if one["how"] == "probe" and "score" in one]
+    def _hidden(self, found: Sequence[Mapping[str, Any]], rival: Mapping[str, Any]) -> int | None:
+        """The place of the best that was not trained, where something that was is as good: fine-tuning may bring out more."""
+        still = [one for one in found if one["how"] != "train" and "score" in one]
         trained = [one["score"] for one in found if one["how"] == "train" and "score" in one]
-        return bool(probes) and max([rival["score"], *trained]) >= max(probes)
+        if not still or max([rival["score"], *trained]) < max(map(_score, still)):
+            return None
+        return int(max(still, key=_score)["place"])
 
     def _compare(self, able: Sequence[dict[str, Any]], rival: dict[str, Any]) -> None:
         """Give each its interval, and the first's lead over it on the same rows."""
@@ -232,7 +245,7 @@ class _Advice:
         against = {str(place): one["predictions"] for place, one in enumerate([*others, rival])}
         judge = registry.get(Evaluator, "task-score")()
         report = judge.evaluate(None, self.rows, predictions=first["predictions"], rivals=against, task=self.learnt)
-        metric = self.task.metric
+        metric = self.learnt.metric
         first["interval"] = [report["scores"][metric][end] for end in ("low", "high")]
         for place, one in enumerate([*others, rival]):
             compared = report["rivals"][str(place)]
@@ -242,8 +255,8 @@ class _Advice:
     def _reasons(self, one: Mapping[str, Any], first: Mapping[str, Any]) -> list[dict[str, Any]]:
         """What is worth knowing of a candidate, as codes of the catalogue with their values."""
         tokens, said = one.get("tokens") or {}, []
-        if "probe" in one:
-            said.append({"code": "confirmed", "probe": one["probe"]})
+        if "untrained" in one:
+            said.append({"code": "confirmed", "untrained": one["untrained"]})
         if one is not first and one["p_value"] > ALIKE:
             said.append({"code": "alike", "first": first["name"]})
             if first["milliseconds"] > FASTER * one["milliseconds"]:
@@ -254,16 +267,15 @@ class _Advice:
             said.append({"code": "truncated", "share": tokens["truncated"]})
         return said
 
-    def _next(self, model: ModelSpec, how: How) -> dict[str, Any]:
-        """The fine-tuning to run: all rows, all weights, the head fitted first where there is something to fit it on."""
-        fresh = load.base(model).fresh
-        train = FRESH if fresh else WHOLE if how != "answer" else TrainSpec()
+    def _next(self, place: int) -> dict[str, Any]:
+        """The fine-tuning to run: all rows, all weights."""
+        base = load.base(self.models[place])
         task = {"task": _changed(self.wanted.task, type(self.wanted.task)())} if self.wanted.task else {}
         return {
             "data": _changed(self.wanted.data, DataSpec("")),
-            "model": _changed(model, ModelSpec("")),
+            "model": _changed(self.models[place], ModelSpec("")),
             **task,
-            "train": _changed(train, TrainSpec()),
+            "train": _changed(self._train(base), TrainSpec()),
             "out": str(Path(self.wanted.out or "runs") / "finetuned"),
         }
 
@@ -276,6 +288,14 @@ class _Advice:
         rows = min(given, self.wanted.data.train_rows or given)
         kept = {key: told[key] for key in ("memory", "trainable_parameters", "precision")}
         return {"rows": rows, "seconds": told["seconds"] * rows / told["rows"], **kept}
+
+
+def _base(model: ModelSpec) -> Base | ModelError:
+    """What is known of a candidate, or why it can't be used. Raises UsageError for a name that nobody knows, at once."""
+    try:
+        return load.base(model)
+    except ModelError as error:
+        return error
 
 
 def _is_probed(task: Task) -> bool:
@@ -308,4 +328,4 @@ def _more(one: Mapping[str, Any]) -> dict[str, Any] | None:
     if law is None:
         return None
     rows = curve[-1][0]
-    return {"curve": curve, "foreseen": [(count, law(count)) for count in (rows, 2 * rows, 10 * rows)]}
+    return {"curve": curve, "foreseen": [(count, law(count)) for count in (2 * rows, 10 * rows)]}

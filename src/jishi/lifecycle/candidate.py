@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -33,7 +34,8 @@ from jishi.training import fit_head
 
 # probe: a linear head is fitted on the states; train: the spec is trained; answer: it is asked as it is
 How = Literal["probe", "train", "answer"]
-SHARES = (8, 4, 2, 1)  # of the rows are 1 / … learnt from, for a learning curve
+SHARES = (8, 4, 2)  # of the rows are 1 / … learnt from, for a learning curve
+FEW = 10  # rows that a curve begins with: fewer tell of chance alone
 MEAN = "mean"
 STATES = 5000  # whose evidence is worked out
 
@@ -45,15 +47,20 @@ def ask(wanted: FinetuneSpec, how: How, limits: Mapping[str, float], *, cpu: boo
         given = {"finetune": spec.dump(wanted), "how": how, "limits": dict(limits)}
         asked.write_text(json.dumps(given), encoding="utf-8")
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": name}
-        with log.open("wb") as told:
-            done = subprocess.run(
-                [sys.executable, "-m", __name__, str(asked), str(found)], stdin=subprocess.DEVNULL, stdout=told,
-                stderr=told, env={**environment, **({"CUDA_VISIBLE_DEVICES": ""} if cpu else {})},
-            )  # fmt: skip
+        command = [sys.executable, "-m", __name__, str(asked), str(found)]
+        environment |= {"CUDA_VISIBLE_DEVICES": ""} if cpu else {}
+        with (
+            log.open("wb") as told,
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=told, stderr=told, env=environment) as process,
+        ):
+            try:
+                ended = process.wait()
+            finally:
+                process.kill()
         if found.is_file():
             return dict(json.loads(found.read_text(encoding="utf-8")))
-        if done.returncode < 0:
-            return {"failed": signal.Signals(-done.returncode).name}
+        if ended < 0:
+            return {"failed": signal.Signals(-ended).name}
         return {"failed": (log.read_text(encoding="utf-8", errors="replace").splitlines() or [""])[-1]}
 
 
@@ -71,8 +78,7 @@ def measure(wanted: FinetuneSpec, how: How, limits: Mapping[str, float]) -> dict
         begun = finetune.start(replace(wanted, model=averaged), Path(wanted.out), untuned=False)
     predictor = Predictor(begun.loop.model, begun.task, begun.processor, {})
     rows: Sequence[Row] = begun.data.validation or ()
-    weights = begun.loop.model.parameters()
-    tokens = begun.data.report.get("tokens")
+    weights, counted = begun.loop.model.parameters(), begun.data.report.get("tokens")
     milliseconds = latency.milliseconds(predictor.predict, rows)
     found = {
         "milliseconds": milliseconds,
@@ -81,7 +87,7 @@ def measure(wanted: FinetuneSpec, how: How, limits: Mapping[str, float]) -> dict
         "bytes": sum(one.numel() * one.element_size() for one in weights),
         "parameters": parameters(begun.loop.model).whole,
         "pooling": begun.base.pooling,
-        "tokens": tokens and tokens["parts"]["train"],
+        "tokens": counted and counted["parts"]["train"],
     }
     found["beyond"] = [name for name, limit in limits.items() if found[name] > limit]
     if found["beyond"]:
@@ -112,7 +118,7 @@ def _probe(begun: Begun) -> dict[str, Any]:
     judged = list(fit_head.states(*ask, held_out, loop.update.quick))
     turn = torch.empty(len(loop.features), dtype=torch.long)
     turn[torch.randperm(len(turn), generator=torch.Generator().manual_seed(loop.seed))] = torch.arange(len(turn))
-    for count in sorted({max(1, len(turn) // share) for share in SHARES}):
+    for count in [*(part for share in SHARES if (part := len(turn) // share) >= FEW), len(turn)]:
         some = fit_head.pick(learnt, [turn[batch["rows"]] < count for batch in learnt])
         fit_head.fit(head, task, some, seed=loop.seed)
         found["predictions"] = _answers(begun, head, judged)
@@ -132,11 +138,13 @@ def _answers(begun: Begun, head: torch.nn.Linear, judged: Sequence[Batch]) -> li
     return begun.task.decode(outputs, features, begun.processor)
 
 
-def _evidence(learnt: Sequence[Batch]) -> float:
-    """Of the states of rows, or of tokens that have a label."""
+def _evidence(learnt: Sequence[Batch]) -> float | None:
+    """Of the states of rows, or of tokens that have a label; None where a state has several, of different kinds."""
     states = torch.cat([batch["states"].flatten(0, -2) for batch in learnt])
     a_token = learnt[0]["states"].dim() > 2
     labels = torch.cat([batch["labels"].flatten() if a_token else batch["labels"] for batch in learnt])
+    if len(labels) != len(states):
+        return None
     known = labels != tokens.IGNORED if a_token else torch.ones(len(states), dtype=torch.bool)
     places = known.nonzero()[:, 0].numpy()
     if len(places) > STATES:
@@ -145,7 +153,8 @@ def _evidence(learnt: Sequence[Batch]) -> float:
 
 
 def main(asked: str, found: str) -> None:
-    """Measure what a file asks for, and write what was found, or the error, into another."""
+    """Measure what a file asks for, and write what was found, or the error, into another; end where who asked has ended."""
+    threading.Thread(target=_until_alone, daemon=True).start()
     given = json.loads(Path(asked).read_text(encoding="utf-8"))
     wanted = spec.build(FinetuneSpec, Document(given["finetune"], asked))
     try:
@@ -153,6 +162,12 @@ def main(asked: str, found: str) -> None:
     except JishiError as error:
         told = {"failed": str(error), "code": error.code}
     Path(found).write_text(json.dumps(told, ensure_ascii=False), encoding="utf-8")
+
+
+def _until_alone() -> None:
+    """Wait for the end of the input: its other end is held by who asked, and by nobody else."""
+    sys.stdin.buffer.read()
+    os._exit(1)
 
 
 if __name__ == "__main__":
