@@ -9,7 +9,6 @@ The first labels are drawn at random, the same ones for every way. Features are 
 """
 
 import argparse
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy
+import record
 from sklearn.linear_model import LogisticRegression
 
 from jishi.core import registry
@@ -29,7 +29,7 @@ from jishi.models.spec import ModelSpec
 from jishi.predictor import Predictor
 
 ROOT = Path(__file__).parent.parent
-RESULTS = ROOT / "benchmarks" / "results" / "active_learning.json"
+NAME = "active_learning"
 POOL = 5000
 PASSES_DROP = 0.1  # the dropout rate of our heads
 BASE = "at-random"
@@ -69,7 +69,7 @@ SETS: Mapping[str, Set] = {  # as many labels as random choice still learns from
 def main() -> None:
     options = parse()
     ways = [BASE, *(name for name in options.by if name != BASE)]
-    kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    kept = record.kept(NAME)
     for name in [name for name in SETS if any(word in name for word in options.only)] if not options.docs else ():
         known = None
         for seed in range(options.seeds):
@@ -79,14 +79,11 @@ def main() -> None:
                 known = known or features(name, options)
                 curve = rounds(SETS[name], by, seed, *known)
                 kept.setdefault(name, {}).setdefault(by, {})[str(seed)] = curve
-                RESULTS.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+                record.keep(NAME, kept)
                 print(name, by, seed, curve[len(curve) // 2 - 1], curve[-1], flush=True)
     print(table(kept, "en"))
-    for language in HEADERS if options.docs else ():
-        file = ROOT / "docs" / language / "labelling.md"
-        head, _, rest = file.read_text(encoding="utf-8").partition("<!-- table -->\n")
-        tail = rest.partition("<!-- end -->")[2]
-        file.write_text(f"{head}<!-- table -->\n{table(kept, language)}\n<!-- end -->{tail}", encoding="utf-8")
+    if options.docs:
+        record.into_docs("labelling", lambda language: table(kept, language))
 
 
 def parse() -> argparse.Namespace:
@@ -188,7 +185,7 @@ def table(kept: Mapping[str, Any], language: str) -> str:
                 name,
                 str(own[-1][0]),
                 f"`{by}`",
-                *(spread([curve[at][1] for curve in curves]) for at in (half, -1)),
+                *(record.spread([curve[at][1] for curve in curves]) for at in (half, -1)),
             ]
             cells += [share(own, plain[at]) for at in (half, -1)]
             lines.append(f"| {' | '.join(cells)} |")
@@ -212,10 +209,6 @@ def share(own: Sequence[tuple[int, float]], aim: tuple[int, float]) -> str:
             return f"{labels / aim[0]:.0%}"
         before = (labels, score)
     return "–"
-
-
-def spread(scores: Sequence[float]) -> str:
-    return f"{statistics.mean(scores):.3f}" + (f" ± {statistics.stdev(scores):.3f}" if len(scores) > 1 else "")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import quality
+import record
 from cases.case import Case
 
 from jishi.core import registry
@@ -48,12 +49,8 @@ def main() -> None:
                 for method in options.methods:
                     quality.run(NAME, case(name, method), seed, options)
     print(table(sets, "en"))
-    for language in HEADERS if options.docs else ():
-        file = ROOT / "docs" / language / "adaptation.md"
-        head, _, rest = file.read_text(encoding="utf-8").partition("<!-- table -->\n")
-        tail = rest.partition("<!-- end -->")[2]
-        text = f"{head}<!-- table -->\n{table(list(SETS), language)}\n<!-- end -->{tail}"
-        file.write_text(text, encoding="utf-8")
+    if options.docs:
+        record.into_docs("adaptation", lambda language: table(list(SETS), language))
 
 
 def parse() -> argparse.Namespace:
@@ -95,18 +92,16 @@ def row(name: str, method: str, kept: Mapping[str, Any]) -> tuple[float, str] | 
     if not runs:
         return None
     scores = [run["scores"][run["metric"]] for run in runs]
-    spread = f" ± {statistics.stdev(scores):.3f}" if len(scores) > 1 else ""
     costs = [run["resources"] for run in runs]
     learns, whole = (costs[0][key] for key in ("trainable_parameters", "parameters"))
     seconds, memory = (
         statistics.median(cost[key] for cost in costs) for key in ("training_seconds", "training_memory")
     )
-    mean = statistics.mean(scores)
     cells = [
-        name, f"`{method}`", f"{mean:.3f}{spread}", f"{learns:,}", f"{learns / whole:.2%}", f"{seconds:.0f}",
+        name, f"`{method}`", record.spread(scores), f"{learns:,}", f"{learns / whole:.2%}", f"{seconds:.0f}",
         f"{memory / 2**30:.2f} GiB", str(len(runs)),
     ]  # fmt: skip
-    return mean, f"| {' | '.join(cells)} |"
+    return statistics.mean(scores), f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

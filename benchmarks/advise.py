@@ -6,15 +6,16 @@ python benchmarks/advise.py --docs                   what is kept, into docs/en/
 """
 
 import argparse
-import json
 import time
 from pathlib import Path
 from typing import Any
 
+import record
+
 import jishi
 
 ROOT = Path(__file__).parent.parent
-RESULTS = Path(__file__).parent / "results" / "advice.json"
+NAME = "advice"
 TEST_ROWS = 1000
 SETS: dict[str, dict[str, Any]] = {  # their task, where the columns don't tell it, and its keys
     "banking77": {"name": "text-classification", "max_length": 64},
@@ -33,14 +34,11 @@ HEADERS = {
 def main() -> None:
     options = parse()
     for name in SETS:
-        if any(word in name for word in options.only) and not options.docs and name not in kept():
-            keep(name, run(name, options))
+        if any(word in name for word in options.only) and not options.docs and name not in record.kept(NAME):
+            record.keep(NAME, {**record.kept(NAME), name: run(name, options)})
     print(table("en"))
-    for language in HEADERS if options.docs else ():
-        file = ROOT / "docs" / language / "choosing.md"
-        head, _, rest = file.read_text(encoding="utf-8").partition("<!-- table -->\n")
-        tail = rest.partition("<!-- end -->")[2]
-        file.write_text(f"{head}<!-- table -->\n{table(language)}\n<!-- end -->{tail}", encoding="utf-8")
+    if options.docs:
+        record.into_docs("choosing", table)
 
 
 def parse() -> argparse.Namespace:
@@ -87,19 +85,9 @@ def run(name: str, options: argparse.Namespace) -> dict[str, Any]:
     return {**found, "metric": advice["metric"], "date": time.strftime("%Y-%m-%d")}
 
 
-def kept() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
-    return found
-
-
-def keep(name: str, found: dict[str, Any]) -> None:
-    text = json.dumps({**kept(), name: found}, ensure_ascii=False, indent=1, sort_keys=True)
-    RESULTS.write_text(text + "\n", encoding="utf-8")
-
-
 def table(language: str) -> str:
     lines = [f"| {HEADERS[language]} |\n|---|---:|---|---:|---|---:|---:|---:|---:|"]
-    for name, found in kept().items():
+    for name, found in record.kept(NAME).items():
         scores = {
             **{model: one["score"] for model, one in found["scores"].items()},
             found["rival"]["name"]: found["rival"]["score"],

@@ -9,7 +9,6 @@ same for all ways. A seed draws the training rows too, so that its runs are pair
 """
 
 import argparse
-import json
 import shutil
 import statistics
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy
+import record
 from cases.case import LAST_ONLY
 
 import jishi
@@ -28,7 +28,7 @@ from jishi.lifecycle.finetune import FinetuneSpec, start
 from jishi.predictor import Predictor
 
 ROOT = Path(__file__).parent.parent
-RESULTS = Path(__file__).parent / "results" / "augmentation.json"
+NAME = "augmentation"
 NONE, DEFAULT = "none", "the task's own"
 HEADERS = {
     "en": "set | `train.augment` | clean | damaged | training, CPU s | seeds",
@@ -88,11 +88,8 @@ def main() -> None:
                     if not options.ways or way in options.ways:
                         run(name, way, seed, options)
     print(table("en"))
-    for language in HEADERS if options.docs else ():
-        file = ROOT / "docs" / language / "augmentation.md"
-        head, _, rest = file.read_text(encoding="utf-8").partition("<!-- table -->\n")
-        tail = rest.partition("<!-- end -->")[2]
-        file.write_text(f"{head}<!-- table -->\n{table(language)}\n<!-- end -->{tail}", encoding="utf-8")
+    if options.docs:
+        record.into_docs("augmentation", table)
 
 
 def parse() -> argparse.Namespace:
@@ -106,14 +103,9 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def kept() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
-    return found
-
-
 def run(name: str, way: str, seed: int, options: argparse.Namespace) -> None:
     """Train with one way, and judge it on both; nothing to do where that is kept."""
-    if str(seed) in kept().get(name, {}).get(way, {}):
+    if str(seed) in record.kept(NAME).get(name, {}).get(way, {}):
         return
     one = SETS[name]
     folder = options.out / f"{name} {way} {seed}".replace(" ", "_").replace(",", "")
@@ -132,9 +124,9 @@ def run(name: str, way: str, seed: int, options: argparse.Namespace) -> None:
     seconds = time.process_time() - began
     scores = judged(Predictor(begun.loop.model, begun.task, begun.processor, {}), begun.held_out, one)
     shutil.rmtree(folder)
-    found = kept()
+    found = record.kept(NAME)
     found.setdefault(name, {}).setdefault(way, {})[str(seed)] = {**scores, "seconds": seconds}
-    RESULTS.write_text(json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+    record.keep(NAME, found)
     print(f"{name}, {way}, seed {seed}: clean {scores['clean']:.4f}, damaged {scores['damaged']:.4f}", flush=True)
 
 
@@ -154,7 +146,7 @@ def table(language: str) -> str:
     """Means over the seeds kept, ± their spread, and what is won or lost beside no augmentation on the same seeds."""
     lines = [f"| {HEADERS[language]} |", "|---|---|---:|---:|---:|---:|"]
     for name in SETS:
-        ways = kept().get(name, {})
+        ways = record.kept(NAME).get(name, {})
         for way in (NONE, DEFAULT, *registry.names(Augmentation)):
             if way in ways:
                 runs = ways[way]

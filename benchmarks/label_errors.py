@@ -13,9 +13,11 @@ from pathlib import Path
 
 import active_learning
 import numpy
+import record
 
 from jishi.lifecycle import cross_validated, label_errors
 
+NAME = "label_errors"
 ROOT = Path(__file__).parent.parent
 ROWS, SHARE, SEEDS, FOLDS = 3000, 0.05, 3, 5
 HEADERS = {
@@ -49,21 +51,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "active_learning")
     parser.add_argument("--docs", action="store_true")
     options = parser.parse_args()
-    found = {
-        name: [judged(name, seed, options) for seed in range(SEEDS)]
-        for name in active_learning.SETS
-        if any(word in name for word in options.only)
-    }
-    for language in HEADERS:
-        if language == "en":
-            print(table(found, language))
-        if options.docs:
-            file = ROOT / "docs" / language / "labelling.md"
-            head, _, rest = file.read_text(encoding="utf-8").partition("<!-- errors -->\n")
-            tail = rest.partition("<!-- end errors -->")[2]
-            file.write_text(
-                f"{head}<!-- errors -->\n{table(found, language)}\n<!-- end errors -->{tail}", encoding="utf-8"
-            )
+    for name in active_learning.SETS if not options.docs else ():
+        if any(word in name for word in options.only) and name not in record.kept(NAME):
+            record.keep(NAME, {**record.kept(NAME), name: [judged(name, seed, options) for seed in range(SEEDS)]})
+    print(table("en"))
+    if options.docs:
+        record.into_docs("labelling", table, "errors", "end errors")
 
 
 def judged(name: str, seed: int, options: argparse.Namespace) -> dict[str, float]:
@@ -82,16 +75,17 @@ def judged(name: str, seed: int, options: argparse.Namespace) -> dict[str, float
     suspects = label_errors.suspects(targets, said, several=False)
     hits = numpy.isin(suspects, planted)
     return {
-        "rows": len(rows), "planted": len(planted), "named": len(suspects), "recall": hits.sum() / len(planted),
-        "precision": hits.mean(), "first": hits[: len(planted)].mean(), "confirmed": (said.argmax(1) == given).mean(),
+        "rows": len(rows), "planted": len(planted), "named": len(suspects), "recall": float(hits.sum() / len(planted)),
+        "precision": float(hits.mean()), "first": float(hits[: len(planted)].mean()),
+        "confirmed": float((said.argmax(1) == given).mean()),
     }  # fmt: skip
 
 
-def table(found: dict[str, list[dict[str, float]]], language: str) -> str:
+def table(language: str) -> str:
     """The means over the draws, as Markdown."""
     head = " | ".join(HEADERS[language]).replace("{n}", "n")
     lines = [f"| {head} |", "|---|" + "---:|" * (len(HEADERS[language]) - 1)]
-    for name, runs in found.items():
+    for name, runs in record.kept(NAME).items():
         means = {key: statistics.mean(float(run[key]) for run in runs) for key in runs[0]}
         cells = [f"{means[key]:,.0f}" for key in ("rows", "planted", "named")]
         cells += [f"{means[key]:.0%}" for key in ("recall", "precision", "first", "confirmed")]

@@ -21,10 +21,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import record
 from cases.case import Case
 
 ROOT = Path(__file__).parent.parent
-CASES, RESULTS = Path(__file__).parent / "cases", Path(__file__).parent / "results"
+CASES = Path(__file__).parent / "cases"
 CHOICES = {
     "en": "task | data | what to use | metric | it reaches | untuned | plain baseline",
     "zh": "任务 | 数据 | 用什么 | 指标 | 达到 | 未训练 | 朴素基线",
@@ -47,13 +48,8 @@ def main() -> None:
                         run(name, case, seed, options)
     print(tables(found, "en"))
     if options.docs:
-        for language in HEADERS:
-            file = ROOT / "docs" / language / "quality.md"
-            head, _, rest = file.read_text(encoding="utf-8").partition("<!-- table -->\n")
-            tail = rest.partition("<!-- end -->")[2]
-            every = {name: cases(name) for name in tasks()}
-            whole = f"{choices(every, language)}\n\n{tables(every, language)}"
-            file.write_text(f"{head}<!-- table -->\n{whole}\n<!-- end -->{tail}", encoding="utf-8")
+        every = {name: cases(name) for name in tasks()}
+        record.into_docs("quality", lambda language: f"{choices(every, language)}\n\n{tables(every, language)}")
 
 
 def parse() -> argparse.Namespace:
@@ -100,8 +96,7 @@ def run(name: str, case: Case, seed: int, options: argparse.Namespace) -> None:
 
 def results(name: str) -> dict[str, dict[str, Any]]:
     """What is kept of a task's runs: case → seed → figures."""
-    file = RESULTS / f"{name}.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return record.kept(name)
 
 
 def keep(name: str, case: Case, seed: int, folder: Path) -> None:
@@ -120,9 +115,7 @@ def keep(name: str, case: Case, seed: int, folder: Path) -> None:
         "machine": machine(),
         "date": time.strftime("%Y-%m-%d"),
     }
-    file = RESULTS / f"{name}.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(kept, ensure_ascii=False, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    record.keep(name, kept)
 
 
 def values(scores: dict[str, Any]) -> dict[str, float]:
@@ -190,17 +183,12 @@ def line(case: Case, runs: list[dict[str, Any]]) -> str:
 def figures(runs: list[dict[str, Any]]) -> list[str]:
     """The metric, what the model reaches, the untuned model, and the plain baseline with its name."""
     metric, rival = runs[0]["metric"], runs[0]["baseline"]
-    untuned, plain = (spread([run["rivals"][name][metric] for run in runs]) for name in ("untuned", rival))
-    return [metric, spread([run["scores"][metric] for run in runs]), untuned, f"{plain} ({rival})"]
+    untuned, plain = (record.spread([run["rivals"][name][metric] for run in runs]) for name in ("untuned", rival))
+    return [metric, record.spread([run["scores"][metric] for run in runs]), untuned, f"{plain} ({rival})"]
 
 
 def mean(runs: list[dict[str, Any]]) -> float:
     return statistics.mean(run["scores"][run["metric"]] for run in runs)
-
-
-def spread(found: list[float]) -> str:
-    """Mean ± sample standard deviation."""
-    return f"{statistics.mean(found):.3f}" + (f" ± {statistics.stdev(found):.3f}" if len(found) > 1 else "")
 
 
 if __name__ == "__main__":

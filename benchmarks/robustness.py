@@ -8,13 +8,13 @@
 """
 
 import argparse
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy
+import record
 from cases.text.text_classification import CASES
 
 import jishi
@@ -23,7 +23,7 @@ from jishi.core.contracts import Modality, Regularization
 from jishi.data.dataset import Dataset
 
 ROOT = Path(__file__).parent.parent
-RESULTS = Path(__file__).parent / "results" / "robustness.json"
+NAME = "robustness"
 PLAIN = "plain"
 SETS = {"banking77 10 a class": "banking77 10 a class full", "shopping_reviews_zh 128": "shopping_reviews_zh 128 full"}
 HEADERS = {
@@ -41,11 +41,8 @@ def main() -> None:
                 for way in options.ways:
                     run(name, way, seed, options)
     print(table("en"))
-    for language in HEADERS if options.docs else ():
-        file = ROOT / "docs" / language / "robustness.md"
-        head, _, rest = file.read_text(encoding="utf-8").partition("<!-- table -->\n")
-        tail = rest.partition("<!-- end -->")[2]
-        file.write_text(f"{head}<!-- table -->\n{table(language)}\n<!-- end -->{tail}", encoding="utf-8")
+    if options.docs:
+        record.into_docs("robustness", table)
 
 
 def parse() -> argparse.Namespace:
@@ -60,14 +57,9 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def kept() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
-    return found
-
-
 def run(name: str, way: str, seed: int, options: argparse.Namespace) -> None:
     """Train one way, and judge it on both; nothing to do where that is kept."""
-    if str(seed) in kept().get(name, {}).get(way, {}):
+    if str(seed) in record.kept(NAME).get(name, {}).get(way, {}):
         return
     case = next(one for one in CASES if one.name == SETS[name])
     folder = options.out / f"{name} {way} {seed}".replace(" ", "_")
@@ -84,18 +76,18 @@ def run(name: str, way: str, seed: int, options: argparse.Namespace) -> None:
         predictor.task.score(predictor.predict([{"text": row["text"]} for row in asked]), rows)[predictor.task.metric]
         for asked in (rows, noisy)
     ]
-    found = kept()
+    found = record.kept(NAME)
     found.setdefault(name, {}).setdefault(way, {})[str(seed)] = {
         "clean": scores[0], "noisy": scores[1], "rows": len(rows), "seconds": made.resources["training_seconds"],
     }  # fmt: skip
-    RESULTS.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    record.keep(NAME, found)
     print(f"{name}, {way}, seed {seed}: clean {scores[0]:.4f}, noisy {scores[1]:.4f}", flush=True)
 
 
 def table(language: str) -> str:
     """Means over the seeds kept, ± their spread, and what is won or lost beside plain learning on the same seeds."""
     lines = [f"| {HEADERS[language]} |", "|---|---|---:|---:|---:|---:|"]
-    for name, ways in kept().items():
+    for name, ways in record.kept(NAME).items():
         for way in (PLAIN, *registry.names(Regularization)):
             if way in ways:
                 runs = ways[way]
@@ -107,10 +99,9 @@ def table(language: str) -> str:
 
 def cell(runs: Mapping[str, Any], plain: Mapping[str, Any], kind: str, way: str) -> str:
     scores = [one[kind] for one in runs.values()]
-    spread = f" ± {statistics.stdev(scores):.3f}" if len(scores) > 1 else ""
     pairs: Sequence[float] = [runs[seed][kind] - plain[seed][kind] for seed in runs if seed in plain]
     won = f" ({statistics.mean(pairs):+.3f})" if pairs and way != PLAIN else ""
-    return f"{statistics.mean(scores):.3f}{spread}{won}"
+    return f"{record.spread(scores)}{won}"
 
 
 if __name__ == "__main__":

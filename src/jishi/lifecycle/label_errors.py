@@ -15,11 +15,9 @@ from annotated_types import Ge
 
 from jishi.core import publish
 from jishi.core.contracts import Row, Task, option
-from jishi.core.errors import DataError, MissingExtra, ModelError, RowError
-from jishi.data import columns, places
+from jishi.core.errors import DataError, MissingExtra, ModelError
+from jishi.data import columns
 from jishi.data.infer import infer
-from jishi.data.sources import formats
-from jishi.data.sources.limits import Limits
 from jishi.data.spec import DataSpec
 from jishi.lifecycle import cross_validated, queue, unlabelled
 from jishi.lifecycle.pool import Reader
@@ -126,26 +124,14 @@ def cleanlab() -> Any:
 def gather(data: DataSpec, task: Task) -> Given:
     """Read the rows that have a label. Raises RowError (file:line) at a bad one, unless they are skipped."""
     found, reader = Given(), Reader(task)
-    for path in places.find(data)["train"]:
-        for where, raw in formats.rows(path, Limits(data.max_row_bytes, data.encoding)):
-            if data.max_rows is not None and found.read >= data.max_rows:
-                break
-            if not found.read and not isinstance(raw, RowError):
-                columns.check(raw, data.columns, where)
-            found.read += 1
-            try:
-                number, row = reader.read(where, raw, path.parent, data.columns)
-            except RowError:
-                if data.on_bad_row == "stop":
-                    raise
-                found.left_out["refused"] += 1
-                continue
-            if row.get(queue.LABEL) is None:
-                found.left_out["open"] += 1
-                continue
-            found.rows.append(row)
-            found.hashes.append(number)
-            found.places.append(where)
+    for where, number, row in reader.rows(data, found.left_out):
+        if row.get(queue.LABEL) is None:
+            found.left_out["open"] += 1
+            continue
+        found.rows.append(row)
+        found.hashes.append(number)
+        found.places.append(where)
+    found.read = reader.seen
     if not found.rows:
         raise DataError("label.no-labels", path=data.train, given=found.read, reasons=f"open {found.left_out['open']}")
     return found

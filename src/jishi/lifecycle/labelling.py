@@ -92,18 +92,19 @@ class Labelling:
         self.labels, self.several = queue.labels(self.rows), queue.several(self.rows)
         names = [column.name for column in self.columns]
         self.labelled, self.skipped = Log(out or queue.beside(path)), Log(queue.beside(path, queue.SKIPPED))
-        faces = [queue.face(row, names) for row in self.rows]
+        places: dict[str, list[int]] = {}  # of equal rows, the last first
+        for place in reversed(range(len(self.rows))):
+            places.setdefault(queue.face(self.rows[place], names), []).append(place)
         self._done: dict[int, Log] = {}
         self._order: list[int] = []  # what can be taken back, the last one last
         for log in (self.skipped, self.labelled):
             for row in log.rows:
-                face = queue.face(row, names)
-                place = next((at for at, one in enumerate(faces) if one == face and at not in self._done), None)
-                if place is None:  # a row from elsewhere: what stands before it stays
+                left = places.get(queue.face(row, names))
+                if not left:  # a row from elsewhere: what stands before it stays
                     self._order = [one for one in self._order if self._done[one] is not log]
                 else:
-                    self._done[place] = log
-                    self._order.append(place)
+                    self._done[left[-1]] = log
+                    self._order.append(left.pop())
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:

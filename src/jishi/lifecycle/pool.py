@@ -1,7 +1,7 @@
 """The rows to choose from for labelling: each input once, without those that have a label or were asked for already."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,19 +35,9 @@ def gather(data: DataSpec, task: Task, known: Sequence[Path]) -> Pool:
         for where, raw in formats.rows(path, Limits()) if path.is_dir() or path.stat().st_size else ():
             found, row = reader.read(where, raw, path.parent, _names(raw, data.columns))
             pool.known[found] = row
-    for path in places.find(data)["train"]:
-        for where, raw in formats.rows(path, Limits(data.max_row_bytes, data.encoding)):
-            if data.max_rows is not None and pool.read >= data.max_rows:
-                break
-            if not pool.read and not isinstance(raw, RowError):
-                columns.check(raw, data.columns, where)
-            pool.read += 1
-            try:
-                _take(pool, *reader.read(where, raw, path.parent, data.columns))
-            except RowError:
-                if data.on_bad_row == "stop":
-                    raise
-                pool.left_out["refused"] += 1
+    for _, found, row in reader.rows(data, pool.left_out):
+        _take(pool, found, row)
+    pool.read = reader.seen
     for found in pool.rows.keys() & pool.known.keys():  # the label came behind
         del pool.rows[found]
         pool.left_out["known"] += 1
@@ -83,6 +73,26 @@ class Reader:
         self._task = task
         self._inputs = columns.inputs(task)
         self._binary = [column for column in self._inputs if column.modality.binary]
+        self.seen = 0  # rows of the data, whatever became of them
+
+    def rows(self, data: DataSpec, left_out: Counter[str]) -> Iterator[tuple[str, int, Row]]:
+        """(place, hash, row) of the training rows; one that is refused raises RowError (file:line), or is counted as left out
+        where it is to be skipped."""
+        for path in places.find(data)["train"]:
+            for where, raw in formats.rows(path, Limits(data.max_row_bytes, data.encoding)):
+                if data.max_rows is not None and self.seen >= data.max_rows:
+                    break
+                if not self.seen and not isinstance(raw, RowError):
+                    columns.check(raw, data.columns, where)
+                self.seen += 1
+                try:
+                    found, row = self.read(where, raw, path.parent, data.columns)
+                except RowError:
+                    if data.on_bad_row == "stop":
+                        raise
+                    left_out["refused"] += 1
+                    continue
+                yield where, found, row
 
     def read(self, where: str, raw: Raw, folder: Path, renamed: Mapping[str, Source] | None = None) -> tuple[int, Row]:
         """The hash of a row's input, and the row: under the task's columns, with whatever else it has; an empty label is none."""

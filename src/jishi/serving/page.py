@@ -1,4 +1,4 @@
-"""Pages in one file each, sent with a policy that lets only their own script and style run."""
+"""Pages, each sent as one, whose policy lets only their own script and style run; `{{look.css}}` puts in what they share."""
 
 import base64
 import hashlib
@@ -13,6 +13,10 @@ TRY, LABEL = "page.html", "labelling.html"
 
 @cache
 def _html(name: str) -> str:
+    return re.sub(r"^\{\{([\w.]+)\}\}\n", lambda part: _read(part[1]), _read(name), flags=re.MULTILINE)
+
+
+def _read(name: str) -> str:
     return files("jishi.serving").joinpath(name).read_text(encoding="utf-8")
 
 
