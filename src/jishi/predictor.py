@@ -57,13 +57,16 @@ class Predictor:
     _lock: Any = field(default_factory=threading.RLock, repr=False, compare=False)
 
     @classmethod
-    def load(cls, path: str | Path, *, verify: bool = True) -> Self:
-        """The predictor of a bundle. Raises BundleError where a file is damaged, ModelError where weights don't fit."""
+    def load(cls, path: str | Path, *, verify: bool = True, shared: Any = None) -> Self:
+        """The predictor of a bundle. Raises BundleError where a file is damaged, ModelError where weights don't fit.
+
+        Adapters that are given the same `models.learnt.Shared` hold the weights of their base together.
+        """
         from jishi.models import load
 
         read = bundle.read(path, verify=verify)
         task = read.task
-        model, processor = load.trained(read)
+        model, processor = load.trained(read, shared)
         return cls(model, task, processor, read.record, read.path, read.probes)
 
     def encode(self, raw: Any) -> Features:

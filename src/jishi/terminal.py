@@ -209,11 +209,13 @@ def result(value: Mapping[str, Any]) -> None:
     """The scores beside the rivals', what they cost, and where the bundle is."""
     evaluation(value["evaluation"])
     resources = value["resources"]
+    apart = [f"{resources[name] / 2**20:.1f} MiB" for name in ("adapter_bytes", "base_bytes") if name in resources]
     pairs(
         {
             text("cli.seconds"): f"{resources['seconds']:.0f}",
             text("cli.memory"): f"{resources['peak_memory'] / 2**30:.2f} GiB",
             text("cli.trainable"): f"{resources['trainable_parameters']:,} / {resources['parameters']:,}",
+            **({text("cli.adapter"): " / ".join(apart)} if apart else {}),
             text("cli.bundle"): value["bundle"],
             text("cli.report"): f"{value['out']}/report.html",
         }

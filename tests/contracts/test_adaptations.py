@@ -13,7 +13,7 @@ from jishi.core import bundle, registry, spec
 from jishi.core.contracts import Adaptation, Objective, Task
 from jishi.core.document import Document
 from jishi.core.errors import ModelError
-from jishi.models import adapters, heads, load
+from jishi.models import adapters, heads, learnt, load
 from jishi.models.inference import outputs
 from jishi.models.spec import ModelSpec
 from jishi.predictor import Predictor
@@ -99,6 +99,42 @@ def test_a_bundle_read_back_answers_as_what_was_trained(method: str, ready: Read
     for old, new in zip(answers, outputs(ready.objective, read.model, features, read.processor), strict=True):
         torch.testing.assert_close(new, old, rtol=0, atol=1e-6)
     assert (path / "adapter.safetensors").exists() == adaptation.beside
+
+
+@pytest.mark.parametrize(("method", "name"), FAMILY)
+def test_an_adapter_answers_on_its_base_as_what_was_trained(method: str, ready: Ready, tmp_path: Path) -> None:
+    """Weights that learn and statistics that move are all that differs; on a base in memory nothing else is held."""
+    origin = ModelSpec(str(tmp_path / "base"))
+    ready.model.save_pretrained(tmp_path / "base")
+    ready.processor.save_pretrained(tmp_path / "base")
+    adaptation = registry.get(Adaptation, method)().initialize(ready.processor)
+    try:
+        model = load.model(origin, ready.objective.head(), load.base(origin), ready.processor)
+        model = adaptation.apply(model, ready.objective)
+    except ModelError as refused:  # the model has no place for it
+        pytest.skip(str(refused))
+    with torch.no_grad():
+        for name, value in model.state_dict(keep_vars=True).items():
+            if value.requires_grad or name.endswith("running_mean"):
+                value += 0.05 * torch.randn_like(value)
+    features = [ready.objective.encode(row, ready.processor) for row in ready.rows]
+    answers = outputs(ready.objective, learnt.plain(model), features, ready.processor)
+    path = tmp_path / "bundle"
+    record = {
+        "task": spec.dump(ready.objective), "adaptation": spec.dump(adaptation), "model": spec.dump(origin),
+        "base": learnt.base(origin, path),
+    }  # fmt: skip
+    bundle.write(path, model=learnt.Learnt(model, "base"), processor=None, record=record, probes=[], card="")
+    shared = learnt.Shared()
+    both = [Predictor.load(path, shared=shared) for _ in range(2)]
+    for read in both:
+        for old, new in zip(answers, outputs(ready.objective, read.model, features, read.processor), strict=True):
+            torch.testing.assert_close(new, old, rtol=0, atol=1e-6)
+    one, other = ({id(weight): weight for weight in read.model.parameters()} for read in both)
+    common = [one[weight] for weight in one.keys() & other.keys()]
+    assert not any(weight.requires_grad for weight in common)
+    still = sum(weight.numel() for weight in one.values() if not weight.requires_grad)
+    assert sum(weight.numel() for weight in common) >= 0.95 * still  # a method may keep a few numbers of its own still
 
 
 @pytest.mark.parametrize(("method", "name"), EVERY + FAMILY)

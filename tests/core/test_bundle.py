@@ -113,8 +113,8 @@ def test_an_unreadable_record_is_damage_even_unverified(tmp_path, content):
 
 
 def test_a_newer_format_asks_for_an_update(tmp_path):
-    with pytest.raises(BundleError, match="has format 3, this Jishi reads up to 2: update Jishi"):
-        written(tmp_path / "bundle", format=3)
+    with pytest.raises(BundleError, match="has format 4, this Jishi reads up to 3: update Jishi"):
+        written(tmp_path / "bundle", format=4)
 
 
 def test_a_record_that_is_no_json_writes_nothing(tmp_path):

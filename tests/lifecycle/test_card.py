@@ -77,6 +77,12 @@ def test_data_calibration_and_limits_are_told():
     assert "reads 512 tokens" in text
 
 
+def test_an_adapter_names_the_base_it_needs_and_shows_no_way_to_load_it_alone():
+    text = card({**RECORD, "base": {"name": "e5-small", "sha256": "cd" * 32}})
+    assert "cd" * 32 in text and ".from_pretrained(" not in text and "jishi.predict(" in text
+    assert ".from_pretrained(" in card(RECORD)
+
+
 def test_a_model_of_pairs_is_shown_two_texts():
     text = card({**RECORD, "task": {**RECORD["task"], "pairs": "always"}})
     assert "Give it `text` (text) and `text_pair` (text)" in text

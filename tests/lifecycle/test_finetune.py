@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import jishi
+import tiny
 from eight import picture
 from jishi.core import registry
 from jishi.core.contracts import Adaptation
@@ -16,7 +17,11 @@ from jishi.predictor import Predictor
 
 GOOD = ["很好用", "质量很好", "非常满意", "值得购买", "works well", "love it", "great value", "very good"]
 BAD = ["太差了", "质量很差", "非常失望", "不值得买", "does not work", "hate it", "bad value", "very bad"]
-SMALL = {"model": {"name": "text-cnn", "size": "nano"}, "train": {"epochs": 6, "batch_size": 16, "learning_rate": 3e-3}}
+WORDS = tiny.tokenizer(" ".join([*GOOD, *BAD]))
+SMALL: dict[str, Any] = {
+    "model": {"name": "text-cnn", "size": "nano"},
+    "train": {"epochs": 6, "batch_size": 16, "learning_rate": 3e-3},
+}
 
 
 @pytest.fixture
@@ -57,13 +62,44 @@ def test_what_can_not_be_folded_in_goes_with_the_bundle_and_is_no_base(reviews: 
     assert predictor.replay().flips == 0
     assert (run.bundle / "adapter.safetensors").is_file()
     record = json.loads((run.bundle / "jishi.json").read_text(encoding="utf-8"))
-    assert record["format"] == 2 and record["adaptation"]["ids"]
+    assert record["format"] == 3 and record["adaptation"]["ids"]
     with torch.no_grad():
         predictor.model.get_submodule("backbone.adapter").words.neg_()
     with pytest.raises(BundleError):  # the probes see the adapter
         predictor.replay()
     with pytest.raises(ModelError, match="holds an adapter beside its model"):
         jishi.finetune(data=reviews, model=str(run.bundle), out=tmp_path / "again", task="text-classification")
+
+
+def test_an_adapter_answers_as_the_whole_model_of_the_same_run_and_tells_what_it_saves(
+    reviews: Path, tmp_path: Path
+) -> None:
+    tiny.masked_lm(len(WORDS)).save_pretrained(tmp_path / "base")
+    WORDS.save_pretrained(tmp_path / "base")
+    asked: dict[str, Any] = {
+        "data": reviews, "task": "text-classification", "model": {"name": str(tmp_path / "base"), "pooling": "mean"},
+        "adapt": "lora", "train": {**SMALL["train"], "max_unknown": 1.0},
+    }  # fmt: skip
+    whole = jishi.finetune(out=tmp_path / "whole", **asked)
+    run = jishi.finetune(out=tmp_path / "run", bundle="adapter", **asked)
+    assert whole.bundle is not None and run.bundle is not None
+    predictor, texts = jishi.load(run.bundle), [*GOOD, *BAD]
+    assert predictor.replay().flips == 0
+    for one, other in zip(predictor.predict(texts), jishi.predict(whole.bundle, texts), strict=True):
+        assert one["label"] == other["label"] and one["score"] == pytest.approx(other["score"], abs=1e-5)
+    for one, other in zip(predictor.outputs(texts), jishi.load(whole.bundle).outputs(texts), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
+    record = predictor.record
+    assert (run.folder / "bundle" / record["base"]["name"]).resolve() == (tmp_path / "base").resolve()
+    saved = (run.bundle / "adapter_model.safetensors").stat().st_size
+    assert saved - 8192 < run.resources["adapter_bytes"] <= saved < run.resources["base_bytes"]
+    assert not list(run.bundle.glob("tokenizer*")) and not list(run.bundle.glob("model*"))
+
+
+def test_an_adapter_of_a_base_made_anew_is_refused_before_any_row_is_read(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="bundle=adapter needs a base"):
+        jishi.finetune(data=__file__, out=tmp_path / "run", task="text-classification", bundle="adapter", **SMALL)
+    assert not (tmp_path / "run" / "data").exists()
 
 
 def test_a_method_that_does_not_suit_the_task_is_refused(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from jishi.core.contracts import Adaptation, Objective, Task
 from jishi.core.document import Document
 from jishi.core.errors import BundleError
 
-FORMAT = 2  # 2: what an adaptation could not fold in lies beside the model
+FORMAT = 3  # 2: what an adaptation could not fold in lies beside the model; 3: or without it, its base lies elsewhere
 RECORD = "jishi.json"
 PROBES = "probes.jsonl"
 CARD = "README.md"
@@ -62,12 +62,15 @@ def write(
 ) -> Bundle:
     """Write a bundle whole or not at all, and read it back verified. `record["task"]` is the dumped task.
 
+    There is no processor where the record names a base, which has it.
+
     Raises BundleError where the disk does not take it; nothing is left behind then.
     """
     try:
         with publish.folder(path) as folder:
             model.save_pretrained(folder, safe_serialization=True)
-            processor.save_pretrained(folder)
+            if processor is not None:
+                processor.save_pretrained(folder)
             (folder / RECORD).write_text(_json({"format": FORMAT, **record}) + "\n", encoding="utf-8")
             (folder / PROBES).write_text("".join(_line(probe) + "\n" for probe in probes), encoding="utf-8")
             (folder / CARD).write_text(card, encoding="utf-8")

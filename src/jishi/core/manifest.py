@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 MANIFEST = "MANIFEST.json"
@@ -11,6 +12,11 @@ def sha256(file: Path) -> str:
     """Hex SHA-256 of a file, read in blocks."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def digest(values: Mapping[str, str]) -> str:
+    """One SHA-256 for many named ones."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def seal(folder: Path) -> None:

@@ -29,6 +29,7 @@ def card(record: Mapping[str, Any]) -> str:
             title=f"{given['name']} · {_text(base)}",
             task=given["name"],
             base=base,
+            apart=record.get("base"),
             adaptation=(record.get("adaptation") or {}).get("name"),
             inputs=" and ".join(f"`{column}` ({objective.columns[column].rstrip('?')})" for column in columns),
             labels=given.get("labels") or (),

@@ -25,7 +25,7 @@ from jishi.data.infer import infer
 from jishi.data.prepare import prepare
 from jishi.data.spec import DataSpec
 from jishi.lifecycle import card, processes, progress, report
-from jishi.models import adapters, heads, load
+from jishi.models import adapters, heads, learnt, load
 from jishi.models.inference import outputs
 from jishi.models.spec import ModelSpec
 from jishi.predictor import TOLERANCE, WRITTEN, Predictor
@@ -62,6 +62,11 @@ class FinetuneSpec:
         factory=lambda: registry.get(Adaptation, "full")(),
         en="Which weights learn, and how.",
         zh="哪些权重参与学习、如何学习。",
+    )
+    bundle: Literal["whole", "adapter"] = option(
+        "whole",
+        "What the bundle holds: the whole model, or an adapter: what was learnt, as peft reads it, beside the base it names.",
+        "模型包的内容：whole 为完整模型；adapter 仅保存学到的部分（peft 可读），并注明所属基座。",
     )
     train: TrainSpec = option(factory=TrainSpec, en="How training runs.", zh="训练设置。")
     evaluate: Evaluator = option(
@@ -174,6 +179,9 @@ def start(
     if not wanted.adapt.supports(task):
         names = {"method": registry.name_of(wanted.adapt), "task": registry.name_of(task)}
         raise ModelError("adaptation.not-for-task", **names)
+    apart = wanted.bundle == "adapter"
+    if apart:
+        learnt.check_base(wanted.model)
     processor = None if load.learns_processor(wanted.model) else load.processor(wanted.model)
     data = prepare(wanted.data, task, rows or folder / "data", processor=processor, base=base)
     processor = processor or load.processor(wanted.model, data.train)
@@ -184,8 +192,11 @@ def start(
     model = load.model(wanted.model, task.head(), base, processor)
     head = heads.fresh(model)
     answers = keep(Predictor(model, task, processor, {}).examine(held_out)) if untuned else ()
+    adapted = adapt.apply(model, task)
+    if apart:
+        learnt.check_size(adapted)
     loop = Loop(
-        adapt.apply(model, task), task, processor, wanted.train,
+        adapted, task, processor, wanted.train,
         train=data.train, validation=data.validation, head=head,
         learning_rate=FRESH_LEARNING_RATE if base.fresh else adapt.learning_rate, folder=folder, seed=wanted.seed,
         store=store, adaptation=adapt,
@@ -216,13 +227,8 @@ def train(
 
 def _conclude(wanted: FinetuneSpec, run: Run, begun: Begun, resources: dict[str, Any]) -> Result:
     """Merge, calibrate, evaluate, write the bundle, read it back and hold it to its probes."""
-    task = begun.task
-    count = min(WRITTEN if task.generates else PARITY_ROWS, len(begun.held_out))
-    sample = [begun.held_out[index] for index in range(count)]
-    before = _outputs(begun, begun.loop.model, sample)
-    merged = begun.adapt.merge(begun.loop.model)
-    moved = _moved(before, _outputs(begun, merged, sample), written=task.generates)
-    merge = {"hop": "merge", "rows": len(sample), "max_difference": moved}
+    task, adapted, apart = begun.task, begun.loop.model, wanted.bundle == "adapter"
+    merged, parity = (learnt.plain(adapted), []) if apart else _merged(begun)
     if begun.data.validation is not None and type(task).calibrate is not Task.calibrate:
         some = _spread(begun.data.validation, CALIBRATION_ROWS)
         task = task.calibrate(_outputs(begun, merged, some), some)
@@ -235,10 +241,15 @@ def _conclude(wanted: FinetuneSpec, run: Run, begun: Begun, resources: dict[str,
     )
     evaluation = {**evaluation, "part": begun.part, "baseline": rival.name}
     resources = {**resources, "peak_memory": resident_bytes()}
-    record = _record(wanted, begun, task, evaluation, [merge])
     path = run.folder / "bundle"
+    record = _record(wanted, begun, task, evaluation, parity)
+    if apart:
+        record["base"] = learnt.base(wanted.model, path)
+        resources |= {"adapter_bytes": learnt.size_of(adapted), "base_bytes": record["base"]["bytes"]}
+    whole = adapters.Apart(merged) if begun.adapt.beside else merged
     bundle.write(
-        path, model=adapters.Apart(merged) if begun.adapt.beside else merged, processor=begun.processor, record=record,
+        path, model=learnt.Learnt(adapted, wanted.model.name) if apart else whole,
+        processor=None if apart else begun.processor, record=record,
         probes=predictor.probe(begun.held_out), card=card.card(record),
     )  # fmt: skip
     replay = Predictor.load(path).replay()
@@ -253,6 +264,17 @@ def _conclude(wanted: FinetuneSpec, run: Run, begun: Begun, resources: dict[str,
     parity = {"hop": "reload", "rows": replay.rows, "flips": replay.flips, "max_difference": replay.max_difference}
     run.status("complete", resources=resources, parity=parity, scores=record["scores"])
     return Result(run.folder, path, evaluation, resources, rival.name)
+
+
+def _merged(begun: Begun) -> tuple[Any, list[dict[str, Any]]]:
+    """The plain model, and how far folding in moved its answers. Raises BundleError as `_moved` does."""
+    written = begun.task.generates
+    count = min(WRITTEN if written else PARITY_ROWS, len(begun.held_out))
+    sample = [begun.held_out[index] for index in range(count)]
+    before = _outputs(begun, begun.loop.model, sample)
+    merged = begun.adapt.merge(begun.loop.model)
+    moved = _moved(before, _outputs(begun, merged, sample), written=written)
+    return merged, [{"hop": "merge", "rows": len(sample), "max_difference": moved}]
 
 
 def _spread(rows: Sequence[Row], count: int) -> Sequence[Row]:

@@ -4,6 +4,7 @@ What an adaptation attaches can't be folded into a plain weight. A bundle theref
 plain model, `adapter.safetensors`; to read it, the adaptation is applied anew and given those weights.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,14 +59,18 @@ def fill(model: Any, folder: Path) -> Any:
 
     Raises ModelError where one is missing, left over or has another shape.
     """
+    put(weights(model), folder / ADAPTER)
+    return model
+
+
+def put(wanted: Mapping[str, torch.Tensor], file: Path) -> None:
+    """Give tensors of a model the values a file holds for them, each for each. Raises ModelError as `fill` does."""
     try:
-        saved = load_file(folder / ADAPTER)
+        saved = load_file(file)
     except (OSError, SafetensorError) as error:
-        raise ModelError("models.broken-weights", path=folder / ADAPTER, reason=error) from None
-    wanted = weights(model)
+        raise ModelError("models.broken-weights", path=file, reason=error) from None
     if saved.keys() != wanted.keys() or any(saved[name].shape != wanted[name].shape for name in saved):
-        raise ModelError("models.other-adapter", path=folder / ADAPTER)
+        raise ModelError("models.other-adapter", path=file)
     with torch.no_grad():
         for name, value in saved.items():
             wanted[name].copy_(value)
-    return model

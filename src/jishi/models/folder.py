@@ -12,6 +12,7 @@ MAX_JSON = 64 * 1024 * 1024  # a tokenizer.json of 250,000 pieces has 16 MB
 TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "sentencepiece.bpe.model", "spiece.model")
 IMAGES = ("preprocessor_config.json", "processor_config.json")
 ADAPTER = "adapter.safetensors"  # what an adaptation added to the model of a bundle and could not fold in
+LEARNT = "adapter_model.safetensors"  # what was learnt beside a base that lies elsewhere, by the name peft gives it
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
 
 
@@ -59,6 +60,8 @@ def modality(path: Path) -> str:
 def base(name: str, path: Path) -> Base:
     """What the folder says of itself: in our own config key, else in sentence-transformers' files, else the defaults."""
     config = check(path)
+    if (path / LEARNT).is_file():
+        raise ModelError("models.adapter-alone", path=path)
     if (path / ADAPTER).is_file():
         raise ModelError("models.adapter-beside", path=path)
     said = config["jishi"] if isinstance(config.get("jishi"), dict) else _sentence(path)

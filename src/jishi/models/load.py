@@ -11,7 +11,20 @@ from transformers import AutoModel, PreTrainedConfig, PreTrainedModel, PreTraine
 from jishi.core.bundle import Bundle
 from jishi.core.contracts import Base, Head, Row
 from jishi.core.errors import ModelError
-from jishi.models import adapters, beside, checkpoint, depth, dual, folder, grow, heads, prune, special, tokenizer
+from jishi.models import (
+    adapters,
+    beside,
+    checkpoint,
+    depth,
+    dual,
+    folder,
+    grow,
+    heads,
+    learnt,
+    prune,
+    special,
+    tokenizer,
+)
 from jishi.models.heads import HEADS, PooledConfig
 from jishi.models.origin import locate
 from jishi.models.scratch import _design as scratch
@@ -133,13 +146,20 @@ def _dual(spec: ModelSpec, head: Head, found: Base, processor: Any) -> PreTraine
     )
 
 
-def trained(read: Bundle) -> tuple[PreTrainedModel, Any]:
-    """A bundle's model with its adapters, ready to answer, and its processor. Raises ModelError as `reload` does."""
+def trained(read: Bundle, shared: learnt.Shared | None = None) -> tuple[PreTrainedModel, Any]:
+    """A bundle's model with its adapters, ready to answer, and its processor. Raises ModelError as `reload` does.
+
+    Where the bundle is an adapter, weights of its base that are `shared` are not held a second time.
+    """
     objective, adaptation = read.objective, read.adaptation
-    model, processor = reload(read.path, objective.head().architecture)
+    if "base" in read.record:
+        wanted = learnt.find(read)
+        reads = processor(wanted)
+        return learnt.adapted(read, model(wanted, objective.head(), base(wanted), reads), shared).eval(), reads
+    read_back, processes = reload(read.path, objective.head().architecture)
     if adaptation and adaptation.beside:
-        model = adapters.fill(adaptation.apply(model, objective), read.path)
-    return model.eval(), processor
+        read_back = adapters.fill(adaptation.apply(read_back, objective), read.path)
+    return read_back.eval(), processes
 
 
 def reload(path: Path, architecture: str) -> tuple[PreTrainedModel, Any]:
