@@ -96,21 +96,36 @@ def test_the_best_on_validation_rows_is_first(rows, base, asked, tmp_path):
         (tmp_path / name).mkdir()
         names.append(lookalike(base, tmp_path / name))
     given |= {(names[0], "probe"): (54, 2.0), (names[1], "probe"): (55, 8.0), (names[2], "probe"): (20, 1.0)}
-    given |= {
-        (names[1], "train"): (56, 8.0)
-    }  # the plain rival is right on every row: the best probe is looked at again
+    # the plain rival is right on every row: the best probes are looked at again
+    given |= {(names[0], "train"): (54, 2.0), (names[1], "train"): (56, 8.0), (names[2], "train"): (20, 1.0)}
     found = jishi.advise(rows, models=names, latency_ms=50, device="cpu", out=tmp_path / "advice")
     assert [one["name"] for one in found["candidates"]] == [names[1], names[0], names[2]]
     first, second, third = found["candidates"]
     assert (first["score"], first["untrained"], first["how"]) == (1.0, 55 / 56, "train")
     assert second["behind"] == pytest.approx(2 / 56) and third["behind"] == pytest.approx(36 / 56)
     told = {one["name"]: {reason["code"]: reason for reason in one["reasons"]} for one in found["candidates"]}
-    assert set(told[names[0]]) == {"alike", "faster"} and told[names[0]]["faster"]["times"] == 4
-    assert set(told[names[1]]) == {"confirmed"} and not told[names[2]]
-    assert [limits.get("milliseconds") for _, _, limits, _ in seen] == [50, 50, 50, None] and all(
-        cpu for *_, cpu in seen
-    )
+    assert set(told[names[0]]) == {"alike", "faster", "confirmed"} and told[names[0]]["faster"]["times"] == 4
+    assert set(told[names[1]]) == set(told[names[2]]) == {"confirmed"}
+    assert [limits.get("milliseconds") for _, _, limits, _ in seen] == [50] * 3 + [None] * 3
+    assert all(cpu for *_, cpu in seen)
     assert first["licence"] == "bsd-3-clause"
+
+
+def test_probes_that_are_not_told_apart_are_settled_by_fine_tuning(rows, base, asked, tmp_path, monkeypatch):
+    seen, given = asked
+    rival = advise._Advice._rival
+    monkeypatch.setattr(advise._Advice, "_rival", lambda self: {**rival(self), "score": 0.1})
+    names = [str(base)]
+    for name in ("second", "third"):
+        (tmp_path / name).mkdir()
+        names.append(lookalike(base, tmp_path / name))
+    given |= {(names[0], "probe"): (50, 1.0), (names[1], "probe"): (48, 1.0), (names[2], "probe"): (20, 1.0)}
+    given |= {(names[0], "train"): (51, 1.0), (names[1], "train"): (56, 1.0)}  # the third is told apart: it is not trained
+    found = jishi.advise(rows, models=names, device="cpu")
+    assert [(one["name"], one["how"]) for one in found["candidates"]] == [
+        (names[1], "train"), (names[0], "train"), (names[2], "probe"),
+    ]  # fmt: skip
+    assert [how for _, how, *_ in seen] == ["probe"] * 3 + ["train"] * 2
 
 
 def test_what_is_written_is_what_is_run_next(rows, base, asked, tmp_path, monkeypatch):

@@ -39,6 +39,7 @@ REPORT, SPEC = "advice.json", "finetune.yaml"
 PROBE = TrainSpec(epochs=0, fit_head="before")
 FRESH = TrainSpec(epochs=20, batch_size=16, learning_rate=1e-3)  # of a design that starts from nothing
 WHOLE = TrainSpec(epochs=3, fit_head="before")  # of a base, where its probe is not enough to tell
+FINALISTS = 3  # that are fine-tuned, at most
 ALIKE = 0.05  # p-value above which two are not told apart
 FASTER = 1.5  # times as fast, which is worth a remark
 MANY_UNKNOWN, MANY_CUT = 0.01, 0.05  # shares of tokens and of rows that are worth one
@@ -146,8 +147,7 @@ class _Advice:
     def told(self) -> dict[str, Any]:
         rival = self._rival()
         found = [self._measured(place) for place in range(len(self.models))]
-        place = self._hidden(found, rival)
-        if place is not None:
+        for place in self._finalists(found, rival):
             before, after = found[place], self._measured(place, "train")
             kept = {key: before[key] for key in ("curve", "logme") if key in before}
             found[place] = {**after, **kept, "untrained": before["score"]} if "score" in after else before
@@ -229,22 +229,32 @@ class _Advice:
             "predictions": answers,
         }
 
-    def _hidden(self, found: Sequence[Mapping[str, Any]], rival: Mapping[str, Any]) -> int | None:
-        """The place of the best that was not trained, where something that was is as good: fine-tuning may bring out more."""
-        still = [one for one in found if one["how"] != "train" and "score" in one]
+    def _finalists(self, found: Sequence[Mapping[str, Any]], rival: Mapping[str, Any]) -> list[int]:
+        """The places of those to be fine-tuned before one is called the first, for probes hide what that brings out: the best
+        few where they can't be told apart, or where what was trained, or the rival, is ahead of all."""
+        still = sorted((one for one in found if one["how"] != "train" and "score" in one), key=_score, reverse=True)
+        if not still:
+            return []
         trained = [one["score"] for one in found if one["how"] == "train" and "score" in one]
-        if not still or max([rival["score"], *trained]) < max(map(_score, still)):
-            return None
-        return int(max(still, key=_score)["place"])
+        beaten = max([rival["score"], *trained]) >= still[0]["score"]
+        report = self._judge(still[0], still[1:])
+        alike = [
+            one for place, one in enumerate(still[1:]) if beaten or report["rivals"][str(place)]["p_value"] > ALIKE
+        ]
+        return [int(one["place"]) for one in [still[0], *alike][:FINALISTS]] if alike or beaten else []
+
+    def _judge(self, first: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """The first's report, each of the others held against it on the same rows."""
+        against = {str(place): one["predictions"] for place, one in enumerate(others)}
+        judge = registry.get(Evaluator, "task-score")()
+        return judge.evaluate(None, self.rows, predictions=first["predictions"], rivals=against, task=self.learnt)  # type: ignore[no-any-return]
 
     def _compare(self, able: Sequence[dict[str, Any]], rival: dict[str, Any]) -> None:
         """Give each its interval, and the first's lead over it on the same rows."""
         if not able:
             return
         first, *others = able
-        against = {str(place): one["predictions"] for place, one in enumerate([*others, rival])}
-        judge = registry.get(Evaluator, "task-score")()
-        report = judge.evaluate(None, self.rows, predictions=first["predictions"], rivals=against, task=self.learnt)
+        report = self._judge(first, [*others, rival])
         metric = self.learnt.metric
         first["interval"] = [report["scores"][metric][end] for end in ("low", "high")]
         for place, one in enumerate([*others, rival]):
