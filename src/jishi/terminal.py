@@ -63,6 +63,11 @@ class Training:
         elif event.kind == "caution":
             values = {name: value for name, value in event.values.items() if name != "code"}
             console.print(text(f"cli.{event.values['code']}", **values), style="yellow", markup=False, soft_wrap=True)
+        elif event.kind in ("unlabelled", "round"):
+            from jishi.lifecycle.wording import brief
+
+            told = {name: brief(value) for name, value in event.values.items()}
+            console.print(text(f"cli.{event.kind}", number=event.step, **told), markup=False, soft_wrap=True)
         elif event.kind == "step" and self._progress:
             self._progress.update(self._progress.task_ids[0], completed=event.step, tail=_pace(event.values))
         elif event.kind == "validation" and self._progress:
@@ -90,6 +95,8 @@ class Training:
             console.print(text("cli.augmented", share=share, milliseconds=pace), markup=False)
         if event.values["resumed_from"]:
             console.print(text("cli.resumed", path=event.values["resumed_from"]), markup=False)
+        if self._progress:
+            self._progress.stop()
         self._progress = Progress(
             TextColumn(text("cli.training")), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
             TextColumn("{task.fields[tail]}"), console=console,

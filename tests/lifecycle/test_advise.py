@@ -120,7 +120,10 @@ def test_probes_that_are_not_told_apart_are_settled_by_fine_tuning(rows, base, a
         (tmp_path / name).mkdir()
         names.append(lookalike(base, tmp_path / name))
     given |= {(names[0], "probe"): (50, 1.0), (names[1], "probe"): (48, 1.0), (names[2], "probe"): (20, 1.0)}
-    given |= {(names[0], "train"): (51, 1.0), (names[1], "train"): (56, 1.0)}  # the third is told apart: it is not trained
+    given |= {
+        (names[0], "train"): (51, 1.0),
+        (names[1], "train"): (56, 1.0),
+    }  # the third is told apart: it is not trained
     found = jishi.advise(rows, models=names, device="cpu")
     assert [(one["name"], one["how"]) for one in found["candidates"]] == [
         (names[1], "train"), (names[0], "train"), (names[2], "probe"),

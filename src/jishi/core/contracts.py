@@ -265,6 +265,28 @@ class Regularization(ABC):
         model is changed. Raises TrainingError where the batch has nothing it could work on."""
 
 
+class SemiSupervision(ABC):
+    """How a classifier learns from rows without labels: from what it says of them itself, in every step, or, with `rounds`,
+    trained again from the base so often, on what the training before came to."""
+
+    rounds: int = 0
+    # In every step:
+    ratio: int = 1  # unlabelled rows beside each labelled one
+    weight: float = 1.0  # of their loss
+    ramp: float = 0.0  # share of the steps in which it rises to that
+    strong: Sequence[Augmentation] | None = None  # how rows are varied much; None: as suits their kind
+
+    def settle(self, probabilities: numpy.ndarray, right: numpy.ndarray, shares: numpy.ndarray) -> Self:  # noqa: ARG002
+        """This, with what validation rows tell filled in: calibrated `probabilities` (N, K), the `right` labels' places (N,),
+        and the `shares` (K,) of the labels among the training rows."""
+        return self
+
+    @abstractmethod
+    def teach(self, probabilities: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What rows of which the model says `probabilities` (N, K) are to be learnt as (N, K), and how much each counts (N,):
+        0 where nothing is learnt from it."""
+
+
 class Acquisition(ABC):
     """Which rows without a label are most worth one (active learning)."""
 
@@ -348,6 +370,7 @@ CONTRACTS: Mapping[type, tuple[str, ...]] = {
     Adaptation: ("adaptation",),
     Augmentation: ("augmentation",),
     Regularization: ("regularization",),
+    SemiSupervision: ("semi_supervision",),
     Acquisition: ("acquisition",),
     Evaluator: ("evaluation",),
     Operation: ("operations",),

@@ -25,7 +25,8 @@ from jishi.core.contracts import Batch, Prediction, Row
 from jishi.core.document import Document
 from jishi.core.errors import JishiError
 from jishi.lifecycle import finetune, latency
-from jishi.lifecycle.finetune import Begun, FinetuneSpec, resident_bytes
+from jishi.lifecycle.finetune import Begun, FinetuneSpec
+from jishi.lifecycle.rounds import resident_bytes
 from jishi.metrics.transferability import logme
 from jishi.models import inference, tokens
 from jishi.models.parameters import parameters

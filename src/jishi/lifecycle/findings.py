@@ -59,6 +59,9 @@ def _of_data(data: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         leaked = ((data.get(kind) or {}).get("across") or {}).get("train/test", 0)
         if leaked > LEAK * held_out:
             yield f"caution-{kind.replace('_', '-')}", {"rows": leaked, "share": f"{leaked / held_out:.1%}"}
+    others = data.get("unlabelled") or {}
+    if "rounds" in others and others["kept"] + 1 < len(others["rounds"]):
+        yield "caution-student", {"kept": others["kept"]}
 
 
 def _of_training(run: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

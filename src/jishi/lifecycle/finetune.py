@@ -1,8 +1,6 @@
 """Fine-tune: data → model → adaptation → the loop → evaluation → bundle → the bundle read back and replayed."""
 
 import os
-import resource
-import sys
 import tempfile
 import time
 from collections import deque
@@ -17,18 +15,21 @@ import torch
 
 from jishi.core import bundle, registry, spec
 from jishi.core.contracts import Adaptation, Base, Evaluator, Launcher, Prediction, Rival, Row, Task, option
-from jishi.core.errors import BundleError, DataError, ModelError, TrainingError
+from jishi.core.errors import BundleError, DataError, ModelError, TrainingError, UsageError
 from jishi.core.kept import keep
 from jishi.data import columns
 from jishi.data.dataset import Dataset
 from jishi.data.infer import infer
 from jishi.data.prepare import prepare
 from jishi.data.spec import DataSpec
-from jishi.lifecycle import card, processes, progress, report
+from jishi.lifecycle import card, processes, report, rounds, semi_supervised
+from jishi.lifecycle.rounds import Listener, Trained, resident_bytes
+from jishi.lifecycle.semi_supervised import Others, UnlabelledSpec
 from jishi.models import adapters, heads, learnt, load
 from jishi.models.inference import outputs
 from jishi.models.spec import ModelSpec
 from jishi.predictor import TOLERANCE, WRITTEN, Predictor
+from jishi.training.consistency import Consistency
 from jishi.training.loop import Event, Loop
 from jishi.training.optimizer import FRESH_LEARNING_RATE
 from jishi.training.ranks import Ranks
@@ -36,7 +37,6 @@ from jishi.training.run import Run, versions
 from jishi.training.spec import TrainSpec
 from jishi.training.storage import Store
 
-Listener = Callable[[Event], None]
 PARITY_ROWS = 64  # held-out rows answered before and after a merge
 COIN_TOSS = 1e-2  # a token chosen by less may be another one after a merge
 CALIBRATION_ROWS = 10_000  # validation rows that confidences are fitted on: their outputs are held at once
@@ -69,6 +69,11 @@ class FinetuneSpec:
         "模型包的内容：whole 为完整模型；adapter 仅保存学到的部分（peft 可读），并注明所属基座。",
     )
     train: TrainSpec = option(factory=TrainSpec, en="How training runs.", zh="训练设置。")
+    unlabelled: UnlabelledSpec | None = option(
+        None,
+        "Rows without labels to learn from beside the others, where labels are few.",
+        "标签很少时，一并学习的无标签数据。",
+    )
     evaluate: Evaluator = option(
         factory=lambda: registry.get(Evaluator, "task-score")(), en="How the result is judged.", zh="如何评估结果。"
     )
@@ -96,18 +101,26 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Begun:
-    """What a run starts from, ready to train. `held_out` are the rows that judge: the test rows, else the validation rows."""
+class Known:
+    """What is settled before there is a model. `others` are the rows without labels."""
 
     task: Task
     adapt: Adaptation
     data: Dataset
     base: Base
     processor: Any
+    others: Others | None
+
+
+@dataclass(frozen=True)
+class Begun(Known):
+    """What a run starts from, ready to train. `held_out` are the rows that judge: the test rows, else the validation rows."""
+
     held_out: Sequence[Row]
     part: str
     untuned: Sequence[Prediction]
     loop: Loop
+    again: Callable[[Sequence[Row], Path], Loop]  # the training of the base anew, on other rows
 
 
 def finetune(wanted: FinetuneSpec, listen: Listener, watch: Callable[[Loop], None]) -> Result:
@@ -143,13 +156,18 @@ def _here(wanted: FinetuneSpec, listen: Listener, watch: Callable[[Loop], None])
     folder = store.folder if store else Path(wanted.out)
     with Run.open(folder, spec.dump(wanted), resume=resume, store=store) as run:
         clock = time.monotonic()
-        begun = start(wanted, folder, store=store)
-        watch(begun.loop)
-        facts = train(begun.loop, run, listen, resume=resume)
-        if facts is None:
+        begun = start(wanted, rounds.place(wanted.unlabelled, folder), folder / "data", store)
+        trained = rounds.train(wanted.unlabelled, begun, run, listen, watch, resume=resume)
+        if trained is None:
             run.status("interrupted")
             return Result(folder, None, {}, {}, interrupted=True)
-        result = _conclude(wanted, run, begun, {**facts, "seconds": time.monotonic() - clock})
+        result = _conclude(
+            wanted,
+            run,
+            replace(begun, loop=trained.loop),
+            trained,
+            {**trained.facts, "seconds": time.monotonic() - clock},
+        )
         if store and result.bundle:
             store.put(result.bundle)
         return result
@@ -179,53 +197,65 @@ def start(
     if not wanted.adapt.supports(task):
         names = {"method": registry.name_of(wanted.adapt), "task": registry.name_of(task)}
         raise ModelError("adaptation.not-for-task", **names)
-    apart = wanted.bundle == "adapter"
-    if apart:
+    if wanted.bundle == "adapter":
         learnt.check_base(wanted.model)
     processor = None if load.learns_processor(wanted.model) else load.processor(wanted.model)
     data = prepare(wanted.data, task, rows or folder / "data", processor=processor, base=base)
-    processor = processor or load.processor(wanted.model, data.train)
+    others = semi_supervised.gather(wanted.unlabelled, task, data) if wanted.unlabelled else None
+    seen = semi_supervised.together(data.train, others.rows) if others else data.train
+    processor = processor or load.processor(wanted.model, seen)
     task, adapt = task.initialize(data.train, base), wanted.adapt.initialize(processor)
+    _check_unlabelled(wanted, task, data)
     part, held_out = ("test", data.test) if data.test is not None else ("validation", data.validation)
     if held_out is None:
         raise DataError("data.nothing-held-out", path=wanted.data.train)
+    known = Known(task, adapt, data, base, processor, others)
     model = load.model(wanted.model, task.head(), base, processor)
-    head = heads.fresh(model)
     answers = keep(Predictor(model, task, processor, {}).examine(held_out)) if untuned else ()
+    loop = _loop(wanted, known, model, data.train, folder, store)
+    again = partial(_again, wanted, known)
+    return Begun(**vars(known), held_out=held_out, part=part, untuned=answers, loop=loop, again=again)
+
+
+def _again(wanted: FinetuneSpec, known: Known, rows: Sequence[Row], folder: Path) -> Loop:
+    torch.manual_seed(wanted.seed)
+    model = load.model(wanted.model, known.task.head(), known.base, known.processor)
+    return _loop(wanted, known, model, rows, folder)
+
+
+def _check_unlabelled(wanted: FinetuneSpec, task: Task, data: Dataset) -> None:
+    """Whether rows without labels can be learnt from as asked. Raises UsageError, DataError or TrainingError."""
+    if wanted.unlabelled is None:
+        return
+    semi_supervised.check(task)
+    if not wanted.unlabelled.method.rounds:
+        return
+    if data.validation is None:
+        raise DataError("training.unlabelled-no-validation")
+    if Ranks.join().count > 1 or "://" in wanted.out:
+        raise UsageError("training.unlabelled-alone", method=registry.name_of(wanted.unlabelled.method))
+
+
+def _loop(
+    wanted: FinetuneSpec, known: Known, model: Any, rows: Sequence[Row], folder: Path, store: Store | None = None
+) -> Loop:
+    """The training of a model as it was loaded on rows that have labels."""
+    task, adapt, processor, beside = known.task, known.adapt, known.processor, None
+    if wanted.unlabelled and known.others and not wanted.unlabelled.method.rounds:
+        beside = Consistency.of(wanted.unlabelled.method, task, known.others.rows, processor, wanted.train, len(rows))
+    head = heads.fresh(model)
     adapted = adapt.apply(model, task)
-    if apart:
+    if wanted.bundle == "adapter":
         learnt.check_size(adapted)
-    loop = Loop(
+    return Loop(
         adapted, task, processor, wanted.train,
-        train=data.train, validation=data.validation, head=head,
-        learning_rate=FRESH_LEARNING_RATE if base.fresh else adapt.learning_rate, folder=folder, seed=wanted.seed,
-        store=store, adaptation=adapt,
+        train=rows, validation=known.data.validation, head=head,
+        learning_rate=FRESH_LEARNING_RATE if known.base.fresh else adapt.learning_rate, folder=folder, seed=wanted.seed,
+        store=store, adaptation=adapt, unlabelled=beside,
     )  # fmt: skip
-    return Begun(task, adapt, data, base, processor, held_out, part, answers, loop)
 
 
-def train(
-    loop: Loop, run: Run, listen: Listener, *, resume: bool, add: Callable[[Iterator[Event]], Iterator[Event]] = iter
-) -> dict[str, Any] | None:
-    """Run the loop to its end; None where it was interrupted. `add` hands its events on, with others between them."""
-    facts: dict[str, Any] = {}
-    with progress.Page(run, getattr(loop.objective, "metric", "")) as page:
-        for event in add(loop.events(resume=resume)):
-            run.log(event.kind, event.step, event.values)
-            page.hear(event)
-            listen(event)
-            if event.kind == "start":
-                names = ("parameters", "inner_parameters", "trainable_parameters", "flops_per_token")
-                facts = {name: event.values[name] for name in (*names, "precision", "threads", "device")}
-            if event.kind == "interrupted":
-                return None
-    return {
-        **facts, "steps": loop.at.step, "best_step": loop.at.best_step,
-        "training_seconds": loop.at.seconds, "training_memory": resident_bytes(),
-    }  # fmt: skip
-
-
-def _conclude(wanted: FinetuneSpec, run: Run, begun: Begun, resources: dict[str, Any]) -> Result:
+def _conclude(wanted: FinetuneSpec, run: Run, begun: Begun, trained: Trained, resources: dict[str, Any]) -> Result:
     """Merge, calibrate, evaluate, write the bundle, read it back and hold it to its probes."""
     task, adapted, apart = begun.task, begun.loop.model, wanted.bundle == "adapter"
     merged, parity = (learnt.plain(adapted), []) if apart else _merged(begun)
@@ -242,7 +272,7 @@ def _conclude(wanted: FinetuneSpec, run: Run, begun: Begun, resources: dict[str,
     evaluation = {**evaluation, "part": begun.part, "baseline": rival.name}
     resources = {**resources, "peak_memory": resident_bytes()}
     path = run.folder / "bundle"
-    record = _record(wanted, begun, task, evaluation, parity)
+    record = _record(wanted, begun, task, evaluation, parity, trained.told)
     if apart:
         record["base"] = learnt.base(wanted.model, path)
         resources |= {"adapter_bytes": learnt.size_of(adapted), "base_bytes": record["base"]["bytes"]}
@@ -257,7 +287,8 @@ def _conclude(wanted: FinetuneSpec, run: Run, begun: Begun, resources: dict[str,
     report.write(
         run.folder,
         {
-            "spec": spec.dump(wanted), "data": begun.data.report, "events": run.events(), "evaluation": evaluation,
+            "spec": spec.dump(wanted), "data": {**begun.data.report, **trained.told}, "events": trained.events,
+            "evaluation": evaluation,
             "resources": resources, "versions": versions(),
         },
     )  # fmt: skip
@@ -312,14 +343,15 @@ def _certain(old: torch.Tensor, new: torch.Tensor) -> tuple[torch.Tensor, torch.
 
 
 def _record(
-    wanted: FinetuneSpec, begun: Begun, task: Task, evaluation: Mapping[str, Any], parity: list[dict[str, Any]]
-) -> dict[str, Any]:
+    wanted: FinetuneSpec, begun: Begun, task: Task, evaluation: Mapping[str, Any], parity: list[dict[str, Any]],
+    told: Mapping[str, Any],
+) -> dict[str, Any]:  # fmt: skip
     """The bundle's `jishi.json`."""
     return {
         "task": spec.dump(task),
         "adaptation": spec.dump(begun.adapt),
         "model": {**spec.dump(wanted.model), "base": begun.base.name},
-        "data": {"fingerprint": begun.data.fingerprint, "rows": begun.data.report.get("rows")},
+        "data": {"fingerprint": begun.data.fingerprint, "rows": begun.data.report.get("rows"), **told},
         "scores": {"part": begun.part, "rows": evaluation["rows"], **evaluation["scores"]},
         "metric": evaluation["metric"],
         "level": evaluation["level"],
@@ -338,9 +370,3 @@ def _record(
 def _outputs(begun: Begun, model: Any, rows: Sequence[Row]) -> list[torch.Tensor]:
     features = [begun.task.encode(row, begun.processor) for row in rows]
     return outputs(begun.task, model, features, begun.processor)
-
-
-def resident_bytes() -> int:
-    """Peak resident memory of this process."""
-    unit = 1 if sys.platform == "darwin" else 1024  # getrusage counts bytes on macOS, KiB on Linux
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -67,10 +67,11 @@ def _names(raw: Raw, names: Mapping[str, Source]) -> Mapping[str, Source]:
 
 
 class Reader:
-    """From raw rows to what a queue holds of them."""
+    """From raw rows to what a queue holds of them; without `labels`, one that a row has is taken off, and counted."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, *, labels: bool = True) -> None:
         self._task = task
+        self._labels, self.ignored = labels, 0
         self._inputs = columns.inputs(task)
         self._binary = [column for column in self._inputs if column.modality.binary]
         self.seen = 0  # rows of the data, whatever became of them
@@ -103,6 +104,8 @@ class Reader:
             given = {name: value for name, value in given.items() if value is not None}
             if given.get(queue.LABEL) in ("", []):
                 del given[queue.LABEL]
+            if not self._labels and given.pop(queue.LABEL, None) is not None:
+                self.ignored += 1
             row = dict(self._task.parse(given, training=False))
             for column in self._binary:
                 column.modality.read(row[column.name])

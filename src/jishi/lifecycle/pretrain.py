@@ -21,9 +21,9 @@ from jishi.data.dataset import Dataset
 from jishi.data.prepare import prepare
 from jishi.data.spec import DataSpec
 from jishi.lifecycle import probes, processes, replay, samples
-from jishi.lifecycle.finetune import Listener, resident_bytes, train
 from jishi.lifecycle.probes import ProbeSpec
 from jishi.lifecycle.replay import Replay
+from jishi.lifecycle.rounds import Listener, once, resident_bytes
 from jishi.lifecycle.samples import SampleSpec
 from jishi.models import dual, heads, load
 from jishi.models.spec import ModelSpec
@@ -135,7 +135,7 @@ def pretrain(wanted: PretrainSpec, listen: Listener, watch: Any) -> Pretrained:
                 listen(Event("caution", 0, {"code": "repeated", "path": wanted.data.train, **repeats}))
             watch(begun.loop)
             before = _judged(begun)
-            facts = train(begun.loop, run, listen, resume=resume, add=partial(samples.add, wanted.samples, begun.loop))
+            facts = once(begun.loop, run, listen, resume=resume, add=partial(samples.add, wanted.samples, begun.loop))
             if facts is None:
                 run.status("interrupted")
                 return Pretrained(folder, None, {}, interrupted=True)

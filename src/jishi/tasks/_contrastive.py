@@ -31,7 +31,8 @@ def watched(model: Any, outputs: int) -> Iterator[list[torch.Tensor]]:
 
 def mixed(loss: Loss, vectors: torch.Tensor, targets: torch.Tensor, share: float) -> Loss:
     """The loss of the head and that of the vectors, the latter weighing `share`."""
-    apart = contrast(vectors, targets)
+    known = targets != IGNORED
+    apart = contrast(vectors[known], targets[known])
     return Loss((1 - share) * loss.value + share * apart, loss.outputs, {"contrast": float(apart.detach())}, loss.count)
 
 

@@ -33,18 +33,18 @@ class Augment:
     @classmethod
     def of(
         cls, asked: Sequence[Augmentation], objective: Objective, rows: Sequence[Row], features: Sequence[Features],
-        processor: Any,
+        processor: Any, key: str = "train.augment",
     ) -> Self | None:  # fmt: skip
-        """None where nothing is asked. Raises TrainingError for what would spoil targets, or would vary nothing."""
+        """None where nothing is asked, under the `key`. Raises TrainingError for what would spoil targets, or vary nothing."""
         if not asked:
             return None
         if not isinstance(objective, Task):
-            raise TrainingError("training.augment-objective", given=registry.name_of(objective))
+            raise TrainingError("training.augment-objective", key=key, given=registry.name_of(objective))
         ways: dict[str, list[Augmentation]] = defaultdict(list)
         for way in asked:
-            found = _columns(way, objective)
+            found = _columns(way, objective, key)
             ready = way.initialize(row[column] for row in rows for column in found if row.get(column) is not None)
-            _check_varies(cls({column: [ready] for column in found}, objective, rows, processor), features, way)
+            _check_varies(cls({column: [ready] for column in found}, objective, rows, processor), features, way, key)
             for column in found:
                 ways[column].append(ready)
         return cls(ways, objective, rows, processor)
@@ -92,23 +92,23 @@ class Augment:
         }
 
 
-def _columns(way: Augmentation, objective: Objective) -> list[str]:
+def _columns(way: Augmentation, objective: Objective, key: str) -> list[str]:
     """The input columns that a way may vary. Raises TrainingError where there is none."""
     kinds = {column: modality.removesuffix("?") for column, modality in objective.columns.items()}
     found = [column for column, kind in kinds.items() if kind == way.modality and column not in objective.learnt]
     if not found:
-        names = {"given": registry.name_of(way), "task": registry.name_of(objective)}
+        names = {"key": key, "given": registry.name_of(way), "task": registry.name_of(objective)}
         raise TrainingError("training.augment-no-column", **names, modality=way.modality)
     free = [column for column in found if way.in_place or column not in objective.pointed]
     if not free:
         others = (registry.get(Augmentation, name) for name in registry.names(Augmentation))
         allowed = [registry.name_of(one) for one in others if one.in_place and one.modality == way.modality]
-        names = {"given": registry.name_of(way), "task": registry.name_of(objective)}
+        names = {"key": key, "given": registry.name_of(way), "task": registry.name_of(objective)}
         raise TrainingError("training.augment-moves", **names, allowed=", ".join(allowed))
     return free
 
 
-def _check_varies(one: Augment, features: Sequence[Features], way: Augmentation) -> None:
+def _check_varies(one: Augment, features: Sequence[Features], way: Augmentation, key: str) -> None:
     """Raises TrainingError where a way leaves all of the rows tried as they are."""
     rng = np.random.default_rng(0)
     places = _spread(len(features), TRIED)
@@ -123,7 +123,7 @@ def _check_varies(one: Augment, features: Sequence[Features], way: Augmentation)
         one.objective.revise(features[place], one.rows[place], one.processor, look)
         if any(seen):
             return
-    raise TrainingError("training.augment-idle", given=registry.name_of(way), rows=len(places))
+    raise TrainingError("training.augment-idle", key=key, given=registry.name_of(way), rows=len(places))
 
 
 def _spread(count: int, most: int) -> list[int]:

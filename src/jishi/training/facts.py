@@ -13,6 +13,7 @@ def facts(loop: Any, resumed: Path | None, damaged: list[Path]) -> dict[str, Any
         "steps": loop.steps,
         "rows": len(loop.features),
         "tokens": sum(loop.features.lengths),
+        "unlabelled_rows": len(loop.unlabelled.features) if loop.unlabelled else 0,
         "validation_rows": len(loop.held_out or ()),
         "precision": loop.precision,
         "threads": loop.at.threads,

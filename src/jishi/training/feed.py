@@ -1,6 +1,6 @@
 """The batches of an epoch, made ahead by worker processes where there are any."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +29,10 @@ def varied(
 
 @dataclass(frozen=True)
 class Maker:
-    """Makes the batch of some rows; a row's random part depends on seed, epoch and row only, whoever makes it."""
+    """Makes the batch of some rows; a row's random part depends on seed, epoch and row only, whoever makes it.
+
+    `beside` gives the features that stand behind those of the rows.
+    """
 
     objective: Objective
     processor: Any
@@ -37,6 +40,7 @@ class Maker:
     seed: int
     epoch: int
     augment: Augment | None = None
+    beside: Callable[..., list[Features]] | None = None
 
     def __call__(self, rows: Sequence[int], *, training: bool = True) -> Batch:
         drawn = [self.seed, self.epoch]
@@ -46,6 +50,8 @@ class Maker:
             )
             for row in rows
         ]  # fmt: skip
+        if self.beside:
+            found += self.beside(rows, self.seed, self.epoch, training=training)
         return self.objective.collate(found, self.processor)
 
 

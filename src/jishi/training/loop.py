@@ -3,22 +3,24 @@
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from jishi.core import manifest
-from jishi.core.contracts import Adaptation, Objective, Row, Task
+from jishi.core.contracts import Adaptation, Features, Objective, Row, Task
 from jishi.core.errors import TrainingError
 from jishi.models.environment import free_cores, precision
 from jishi.training import checkpoint, compiled, dropout, guards, memory, optimizer, random_state
 from jishi.training.augment import Augment
 from jishi.training.averages import Averages
 from jishi.training.batching import epoch_batches
+from jishi.training.consistency import Consistency
 from jishi.training.facts import facts
 from jishi.training.features import Encoded
 from jishi.training.feed import Maker, Piece, feed
@@ -40,7 +42,7 @@ from jishi.training.validate import validate
 class Event:
     """What happened: "start", "head", "step", "validation", "probe", "checkpoint", "interrupted" or "end".
 
-    Who hands events on may add others: "caution", "samples".
+    Who hands events on may add others: "caution", "samples", "round".
     """
 
     kind: str
@@ -69,7 +71,8 @@ class Progress:
 class Loop:
     """Training of one model on one objective. `events()` runs it; setting `stop` ends it after a checkpoint.
 
-    `head` names the model's fresh modules; `learning_rate` is the rate where the spec names none. What is written to `folder`
+    `head` names the model's fresh modules; `learning_rate` is the rate where the spec names none; `unlabelled` rows are learnt
+    from beside the others. What is written to `folder`
     is published in the `store` where the run has one.
     """
 
@@ -89,11 +92,12 @@ class Loop:
         store: Store | None = None,
         probes: Sequence[LinearProbe] = (),
         adaptation: Adaptation | None = None,
+        unlabelled: Consistency | None = None,
     ) -> None:
         self.stop = False  # asked for by a face; `_stopping` once all processes know
         self.model, self.objective, self.processor, self.spec = model, objective, processor, spec
         self.validation, self.head, self.folder, self.seed = validation, head, folder / CHECKPOINTS, seed
-        self.store, self.probes, self.adaptation = store, probes, adaptation
+        self.store, self.probes, self.adaptation, self.unlabelled = store, probes, adaptation, unlabelled
         self.ranks = Ranks.join()
         self.device, self._stopping = self.ranks.device, False
         self.features = Encoded(objective, train, processor)
@@ -111,8 +115,7 @@ class Loop:
         self.augment = Augment.of(spec.augment, objective, train, self.features, processor)
         self.varied = self.augment.told(self.features, seed) if self.augment else None
         guards.check_unknown(self.varied["unknown"] if self.varied else 0.0, spec.max_unknown)
-        augmented = self.augment.every(self.features, seed, math.ceil(spec.epochs)) if self.augment else ()
-        self.used = used_rows(model, objective, processor, self.features, augmented)
+        self.used = used_rows(model, objective, processor, self.features, self._shown())
         self.shards = Shards(model, self.ranks, self.used) if sharded else None
         self.optimizer = optimizer.build(model, head, spec, learning_rate, self.used, self.shards, self._rates(0.0))
         self.precision = precision() if spec.precision == "auto" else spec.precision
@@ -125,11 +128,12 @@ class Loop:
         self.update = Update(
             model, objective, self.optimizer, lambda rows: self._maker()(rows), self.features.lengths, self.ranks,
             self.precision, spec.max_grad_norm, self.used, self.shards, after=self._advance,
-            regularize=[one.initialize(self.features) for one in spec.regularize],
+            regularize=[unlabelled.paced(lambda: self.at.step / self.steps)] if unlabelled
+            else [one.initialize(self.features) for one in spec.regularize],
         )  # fmt: skip
         self.survey = Survey(self.update, lambda rows: self._maker()(rows, training=False))
         # Worth it from epoch 2 on. With shards no process may be asked alone.
-        alike = not (sharded or spec.regularize or spec.augment)
+        alike = not (sharded or spec.regularize or spec.augment or unlabelled)
         self.records = alike and self.steps > len(self._windows(0)) and recordable(model, head, objective)
 
     def events(self, *, resume: bool = True) -> Iterator[Event]:
@@ -299,7 +303,15 @@ class Loop:
         return feed(self._maker(), pieces, workers=self.spec.workers, pinned=self.device.type == "cuda")
 
     def _maker(self) -> Maker:
-        return Maker(self.objective, self.processor, self.features, self.seed, self.at.epoch, self.augment)
+        beside = self.unlabelled.beside if self.unlabelled else None
+        return Maker(self.objective, self.processor, self.features, self.seed, self.at.epoch, self.augment, beside)
+
+    def _shown(self) -> Iterable[Features] | None:
+        """What training will be shown beside the rows as they are; None where that is too much to look through."""
+        epochs = math.ceil(self.spec.epochs)
+        varied = self.augment.every(self.features, self.seed, epochs) if self.augment else ()
+        others = self.unlabelled.every(self.seed, epochs) if self.unlabelled else ()
+        return None if varied is None or others is None else chain(varied, others)
 
     def _milestones(self, epoch_ends: bool) -> Iterator[Event]:
         """Validate and save where it is due."""

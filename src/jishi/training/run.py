@@ -3,7 +3,8 @@
 spec.yaml       the spec, every default filled in       checkpoints/  resumable states: the best and the last
 metrics.jsonl   every event of training                 data/         the prepared rows
 progress.html   the page to watch meanwhile             probes/       those of linear probes
-run.json        status, figures, versions               bundle/       the trained model
+run.json        status, figures, versions               rounds/       trainings before the last, where there are several
+unlabelled.json what became of rows without labels      bundle/       the trained model
 evaluation.json the full evaluation                     report.html   the page to read
 """
 
@@ -27,7 +28,7 @@ from jishi.core import publish
 from jishi.core.errors import JishiError, TrainingError
 from jishi.training.storage import Store
 
-SPEC, METRICS, STATUS = "spec.yaml", "metrics.jsonl", "run.json"
+SPEC, METRICS, STATUS, ROUNDS = "spec.yaml", "metrics.jsonl", "run.json", "rounds"
 # What may change between the start of a run and its continuation.
 FREE = frozenset({"resume", "out", "evaluate", "on"})
 FREE_IN = {"train": frozenset({"devices", "shard"})}
@@ -76,10 +77,10 @@ class Run:
                 store.put_files()
 
     def _settle(self, spec: Mapping[str, Any], resume: bool) -> None:
-        for folder in (self.folder, self.folder / "checkpoints"):
+        for folder in (self.folder, self.folder / "checkpoints", *self.folder.glob(f"{ROUNDS}/*/checkpoints")):
             publish.sweep(folder)
         if not resume:
-            for name in ("checkpoints", "data", "probes"):
+            for name in ("checkpoints", "data", "probes", ROUNDS):
                 shutil.rmtree(self.folder / name, ignore_errors=True)
             (self.folder / METRICS).unlink(missing_ok=True)
         elif (self.folder / SPEC).is_file():

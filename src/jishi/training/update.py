@@ -13,6 +13,7 @@ from jishi.core.contracts import Batch, Loss, Objective, Regularization
 from jishi.core.errors import TrainingError
 from jishi.models.inference import to
 from jishi.training import guards, joint, memory, random_state
+from jishi.training.consistency import Consistency
 from jishi.training.feed import Piece
 from jishi.training.packing import Layout, packed
 from jishi.training.ranks import Ranks
@@ -39,7 +40,7 @@ class Update:
     packs: bool = False  # whether the blocks skip the padding
     room: int | None = None  # padded tokens computed at once
     ask: Callable[[Batch], Loss] = field(init=False)
-    regularize: Sequence[Regularization] = ()
+    regularize: Sequence[Regularization | Consistency] = ()
     after: Callable[[int], None] = lambda _: None  # told of each step that is done, while its gradients stand
 
     def __post_init__(self) -> None:

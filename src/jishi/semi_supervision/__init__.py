@@ -1,0 +1,1 @@
+"""One file a way to learn from rows without labels."""
