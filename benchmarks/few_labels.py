@@ -68,10 +68,6 @@ SETS = {
         "shopping_reviews_zh", "train.jsonl.gz", "text", (128, 512), 600, {"model": "text-cnn", "task": SHORT},
         {"max_steps": 240, "epochs": 200, "learning_rate": 1e-3, "batch_size": 16},
     ),
-    "csl_category_zh, text-cnn from nothing": Set(
-        "csl_category_zh", "train.jsonl.gz", "text", (260, 1040), 600, {"model": "text-cnn", "task": SHORT},
-        {"max_steps": 400, "epochs": 200, "learning_rate": 1e-3, "batch_size": 16},
-    ),
     "banking77, minilm frozen": Set(
         "banking77", "train.jsonl.gz", "text", (154, 616), 600,
         {"model": "minilm", "task": SHORT, "adapt": "frozen"}, {"epochs": 0, "fit_head": "before", "head_strength": 1.0},

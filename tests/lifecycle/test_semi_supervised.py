@@ -143,7 +143,12 @@ def test_self_training_that_was_stopped_ends_bit_for_bit_where_an_undisturbed_on
     whole = run(data, many, tmp_path / "whole", method)
     stopped = run(data, many, tmp_path / "stopped", method, watch)
     assert stopped.interrupted and stopped.bundle is None
-    again = run(data, many, tmp_path / "stopped", method)
+    begun: list[int] = []
+    again = run(
+        data, many, tmp_path / "stopped", method,
+        lambda _, event: begun.append(event.step) if event.kind == "start" else None,
+    )  # fmt: skip
+    assert begun == ([3, 0] if stop_in == 0 else [24, 3])  # what was done is not done again
     weights = [(one.bundle / "model.safetensors").read_bytes() for one in (whole, again)]
     assert weights[0] == weights[1]
 
@@ -179,7 +184,9 @@ def test_what_self_training_can_not_do_without_is_said_before_it_starts(tmp_path
 
 
 def test_consistency_learns_from_both_and_tells_how_many_rows_were_sure(tmp_path, data, many) -> None:
+    jsonl(many, [{"text": f"{json.loads(line)['text']} 国"} for line in many.read_text().splitlines()])
     made = run(data, many, tmp_path / "run", {"name": "uda", "threshold": 0.55})
+    assert "国" in jishi.load(made.bundle).processor.get_vocab()  # a design learns their words too
     events = [json.loads(line) for line in (made.folder / "metrics.jsonl").read_text().splitlines()]
     shares = [event["accepted_share"] for event in events if event["kind"] == "step"]
     assert events[0]["unlabelled_rows"] == 120 and len(shares) == 24 and 0 < max(shares) <= 1
