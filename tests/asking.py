@@ -9,6 +9,7 @@ import httpx
 from jishi.serving.access import Access
 from jishi.serving.app import create
 from jishi.serving.limits import Limits
+from jishi.serving.models import Entry, Models
 
 JSON = {"content-type": "application/json"}
 
@@ -49,19 +50,25 @@ class Held:
 
 @contextlib.asynccontextmanager
 async def asking(predictor, limits=None, access=None, *, ready=True, **options):
-    """An httpx client of a fresh application, by default once it is ready."""
-    app = create(predictor, limits or Limits(), access or Access(), **options)
+    """An httpx client of a fresh application of one predictor or of some models, by default once it is ready."""
+    models = predictor if isinstance(predictor, Models) else one(predictor, limits)
+    app = create(models, access or Access(), **options)
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", timeout=30) as client:
-            client.app, client.service = app, app.state.service
-            while ready and not client.service.ready:
+            client.app, client.models = app, models
+            while ready and not models.ready:
                 await asyncio.sleep(0.005)
             yield client
 
 
-async def ask(client, inputs, **headers):
-    return await client.post("/api/v1/predict", json={"inputs": inputs}, headers=headers)
+def one(predictor, limits=None):
+    return Models([Entry("reviews", lambda: predictor)], limits or Limits())
+
+
+async def ask(client, inputs, model=None, **headers):
+    given = {"inputs": inputs} if model is None else {"inputs": inputs, "model": model}
+    return await client.post("/api/v1/predict", json=given, headers=headers)
 
 
 def labels(predictions):

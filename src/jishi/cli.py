@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from jishi import api, labelling
-from jishi.command import Debug, DryRun, Json, Lang, On, Words, asked, guarded, resuming, show, split, tell
+from jishi.command import Debug, DryRun, Json, Lang, On, Words, asked, guarded, resuming, several, show, split, tell
 from jishi.core.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Jishi 基石")
@@ -286,7 +286,12 @@ def mine(
 def serve(words: Words = None, as_json: Json = False, debug: Debug = False, lang: Lang = None) -> None:
     """Answer over HTTP, with a page to try it. 启动 HTTP 服务与试用页面。"""
 
-    guarded(lambda: asked(api.serve, words), as_json, debug, lang)
+    def run() -> None:
+        bundles, overrides = several(words, api.spec_of("serve"))
+        alone = bundles[0] if len(bundles) == 1 and "=" not in bundles[0] else None  # a spec file, too
+        api.serve(alone or ({"bundle": bundles} if bundles else None), overrides=overrides)
+
+    guarded(run, as_json, debug, lang)
 
 
 @models_app.command("list")

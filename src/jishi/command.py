@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,6 +47,16 @@ def split(words: list[str] | None) -> tuple[str | None, list[str]]:
     if words and "=" not in words[0]:
         return words[0], words[1:]
     return None, words
+
+
+def several(words: list[str] | None, spec: Any) -> tuple[list[str], list[str]]:
+    """The main values of a verb that takes many, each a path or name=path, and the overrides, which its first setting begins."""
+    settings = {field.name for field in fields(spec)}
+    words = words or []
+    heads = [word.partition("=")[0].partition(".")[0] for word in words]
+    sets = ["=" in word and (head in settings or "/" not in word) for word, head in zip(words, heads, strict=True)]
+    count = (*sets, True).index(True)
+    return words[:count], words[count:]
 
 
 def asked(verb: Callable[..., Any], words: list[str] | None) -> Any:

@@ -3,9 +3,15 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 import tiny
+from jishi.adaptation.bitfit import BitFit
+from jishi.adaptation.lora import LoRA
 from jishi.core import bundle, spec
+from jishi.core.contracts import Adaptation
+from jishi.models import learnt, load
+from jishi.models.spec import ModelSpec
 from jishi.predictor import Predictor
 from jishi.tasks.question_answering import QuestionAnswering
 from jishi.tasks.text_classification import TextClassification
@@ -49,3 +55,39 @@ def answerer(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
     path = tmp_path_factory.mktemp("answers") / "bundle"
     bundle.write(path, model=model, processor=processor, record={"task": spec.dump(task)}, probes=[], card="# A model")
     return Predictor.load(path)
+
+
+@pytest.fixture(scope="session")
+def adapter_paths(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Three adapters of one base, by two methods, each with labels and answers of its own."""
+    folder = tmp_path_factory.mktemp("adapters")
+    processor = tiny.tokenizer(WORDS)
+    tiny.masked_lm(len(processor)).save_pretrained(folder / "base")
+    processor.save_pretrained(folder / "base")
+    origin = ModelSpec(str(folder / "base"))
+    texts = [" ".join(WORDS.split()[index : index + 1 + index % 7]) for index in range(20)]
+    return [
+        _adapter(folder, origin, name, adapt, texts)
+        for name, adapt in {"colours": LoRA(), "sizes": LoRA(rank=4), "tones": BitFit()}.items()
+    ]
+
+
+def _adapter(folder: Path, origin: ModelSpec, name: str, adapt: Adaptation, texts: list[str]) -> Path:
+    labels = tuple(f"{name}-{number}" for number in range(3))
+    task = TextClassification(problem="single", labels=labels, prefix="", max_length=64)
+    processor = load.processor(origin)
+    model = adapt.apply(load.model(origin, task.head(), load.base(origin), processor), task).eval()
+    torch.manual_seed(len(name))
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.requires_grad:
+                weight += 0.3 * torch.randn_like(weight)
+    path = folder / name / "bundle"
+    rows = [{"text": text, "text_pair": None, "label": labels[0]} for text in texts]
+    record = {
+        "task": spec.dump(task), "adaptation": spec.dump(adapt), "model": spec.dump(origin), "scores": {},
+        "versions": {}, "base": learnt.base(origin, path),
+    }  # fmt: skip
+    probes = Predictor(learnt.plain(model), task, processor, {}).probe(rows, count=8)
+    kept = learnt.Learnt(model, "base")
+    return bundle.write(path, model=kept, processor=None, record=record, probes=probes, card="# A model").path

@@ -111,7 +111,7 @@ def test_a_full_queue_is_busy_and_says_when_to_come_back(predictor):
             first = asyncio.create_task(ask(client, "good"))
             await asyncio.to_thread(held.entered.wait, 5)
             waiting = asyncio.create_task(ask(client, ["a", "b"]))
-            while client.service.batcher.depth < 2:
+            while client.models.depth < 2:
                 await asyncio.sleep(0.005)
             busy = await ask(client, "one more")
             held.gate.set()
@@ -249,7 +249,7 @@ def test_alive_at_once_ready_only_when_the_probes_were_replayed(predictor):
         async with asking(slow, ready=False) as client:
             early = await client.get("/health"), await client.get("/ready"), await ask(client, "good")
             slow.gate.set()
-            while not client.service.ready:
+            while not client.models.ready:
                 await asyncio.sleep(0.005)
             return early, (await client.get("/ready"), await ask(client, "good"))
 

@@ -8,7 +8,10 @@ import threading
 import pytest
 import uvicorn
 
+from asking import one
 from jishi.serving.app import create
+from jishi.serving.limits import Limits
+from jishi.serving.models import Models
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = [
@@ -19,10 +22,15 @@ pytestmark = [pytest.mark.page, pytest.mark.skipif(CHROMIUM is None, reason="the
 
 
 @contextlib.contextmanager
-def served(predictor):
+def served(answers):
     ready = threading.Event()
     server = uvicorn.Server(
-        uvicorn.Config(create(predictor, warmed=lambda _: ready.set()), port=0, log_level="warning", ws="none")
+        uvicorn.Config(
+            create(answers if isinstance(answers, Models) else one(answers), warmed=lambda _: ready.set()),
+            port=0,
+            log_level="warning",
+            ws="none",
+        )
     )
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
     thread.start()
@@ -72,6 +80,23 @@ def test_one_types_a_sentence_and_sees_label_confidence_and_latency(predictor):
         page.reload()
         page.wait_for_selector("#ask:not([hidden])")
         assert page.text_content("#go") == "预测"  # the choice is remembered
+        assert complaints == []
+
+
+def test_several_models_are_tried_one_by_one(adapter_paths):
+    models = Models.of([str(path) for path in adapter_paths], Limits(), None)
+    with served(models) as url, browsing("en-GB") as (page, complaints):
+        page.goto(url)
+        page.wait_for_selector("#ask:not([hidden])")
+        assert page.text_content("#model") == page.text_content("[aria-current]") == "colours"
+        page.get_by_role("link", name="sizes").click()
+        page.wait_for_selector("#ask:not([hidden])")
+        assert page.text_content("#model") == page.text_content("[aria-current]") == "sizes"
+        page.get_by_label("text", exact=True).fill("good")
+        page.keyboard.press("Control+Enter")
+        page.wait_for_selector(".label")
+        assert page.text_content(".label").startswith("sizes-")
+        assert '"model":"sizes"' in page.text_content("#curl")
         assert complaints == []
 
 

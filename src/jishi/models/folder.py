@@ -1,6 +1,7 @@
 """A transformers folder as it lies on disk, judged before anything of it is loaded."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,20 @@ def modality(path: Path) -> str:
     if not any(reads.values()):
         raise ModelError("models.no-modality", path=path)
     return "+".join(name for name, held in reads.items() if held)
+
+
+def size(path: Path) -> int:
+    """Bytes of the folder's weights in memory, where they are fp32. Raises ModelError for a damaged file."""
+    from safetensors import SafetensorError, safe_open
+
+    numbers = 0
+    for file in path.glob("*.safetensors"):
+        try:
+            with safe_open(file, framework="np") as held:
+                numbers += sum(math.prod(held.get_slice(name).get_shape()) for name in held.keys())  # noqa: SIM118
+        except (SafetensorError, OSError) as error:
+            raise ModelError("models.broken-weights", path=file, reason=error) from None
+    return 4 * numbers
 
 
 def base(name: str, path: Path) -> Base:

@@ -15,7 +15,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from jishi.core import manifest
@@ -24,7 +24,7 @@ from jishi.core.document import Document
 from jishi.core.errors import ModelError, UnknownName
 from jishi.core.spec import build
 from jishi.models import adapters, dual, heads
-from jishi.models.folder import LEARNT
+from jishi.models.folder import LEARNT, size
 from jishi.models.origin import locate
 from jishi.models.spec import ModelSpec
 
@@ -49,7 +49,7 @@ class Learnt:
     def save_pretrained(self, folder: Path, **_options: Any) -> None:
         """Write the adapter and the configuration of the model with its head; of a method of peft, its configuration too."""
         found = {name: value.detach().clone() for name, value in weights(self.model).items()}
-        save_file(found, folder / LEARNT, {"format": "pt"})
+        (folder / LEARNT).write_bytes(save(found, {"format": "pt"}))
         inner = plain(self.model)
         config = copy.deepcopy(inner.config)
         config.architectures = [type(inner).__name__]
@@ -148,11 +148,6 @@ def fingerprint(folder: Path) -> str:
     """SHA-256 of what a base knows: its weights and its words, whatever else lies there."""
     files = sorted({file for pattern in KNOWS for file in folder.glob(pattern)})
     return manifest.digest({file.name: _digest(file, *_stamp(file)) for file in files})
-
-
-def size(folder: Path) -> int:
-    """Bytes of the weights of a folder."""
-    return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
 
 
 def adapted(read: Bundle, built: Any, shared: Shared | None) -> Any:

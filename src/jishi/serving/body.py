@@ -10,12 +10,18 @@ from starlette.requests import ClientDisconnect, Request
 from jishi.core.errors import JishiError, LimitError, ServingError, UsageError, did_you_mean
 from jishi.serving.limits import Limits
 
-FIELDS = ("inputs",)
+FIELDS = ("inputs", "model")
 
 
-async def inputs(request: Request, limits: Limits) -> list[Any]:
-    """The raw rows of a request: `{"inputs": x}` or `{"inputs": [x, …]}`, x a string or an object of columns."""
-    given = (await fields(request, limits, FIELDS)).get("inputs")
+async def inputs(request: Request, limits: Limits) -> tuple[list[Any], str | None]:
+    """The raw rows of a request, and the name of the model it asks: `{"inputs": x}` or `{"inputs": [x, …], "model": …}`.
+
+    x is a string or an object of columns.
+    """
+    found = await fields(request, limits, FIELDS)
+    given, model = found.get("inputs"), found.get("model")
+    if model is not None and not isinstance(model, str):
+        raise UsageError("serving.bad-model", given=_kind(model))
     rows = given if isinstance(given, list) else [given]
     if not rows or given is None:
         raise UsageError("serving.no-inputs")
@@ -23,7 +29,7 @@ async def inputs(request: Request, limits: Limits) -> list[Any]:
         raise LimitError("serving.too-many-items", given=len(rows), allowed=limits.max_items)
     for place, row in enumerate(rows):
         _check(row, f"inputs[{place}]")
-    return rows
+    return rows, model
 
 
 async def fields(request: Request, limits: Limits, allowed: Sequence[str]) -> dict[str, Any]:

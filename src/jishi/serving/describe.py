@@ -16,20 +16,22 @@ EXAMPLES = 6
 PLEASANT = 60  # characters of a good example, as JSON
 
 
-def name(path: Path | None) -> str:
-    """The bundle's name and the first digits of its identity: `reviews@3f2a91c04b7e`."""
-    if path is None:
-        return "model"
+def called(path: Path) -> str:
+    """What a bundle is called where nobody named it: as its run."""
     folder = path.resolve()
-    digest = bundle.read(folder, verify=False).fingerprint
-    return f"{folder.parent.name if folder.name == 'bundle' else folder.name}@{digest[:12]}"
+    return folder.parent.name if folder.name == "bundle" else folder.name
 
 
-def model(predictor: Predictor, limits: Limits) -> dict[str, Any]:
+def name(path: Path | None, given: str) -> str:
+    """A model's name and the first digits of its bundle's identity: `reviews@3f2a91c04b7e`."""
+    return f"{given}@{bundle.read(path, verify=False).fingerprint[:12]}" if path else given
+
+
+def model(predictor: Predictor, limits: Limits, name: str) -> dict[str, Any]:
     """The answer of `/api/v1/model`."""
     task = predictor.task
     return {
-        "model": name(predictor.path),
+        "model": name,
         "task": registry.name_of(task),
         "columns": [_column(name, modality, name in task.required()) for name, modality in task.columns.items()],
         "labels": list(getattr(task, "labels", ())),

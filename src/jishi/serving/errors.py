@@ -24,11 +24,13 @@ STATUS: Mapping[str, int] = {
     "serving.busy": 503,
     "serving.client-gone": GONE,
     "serving.method": 405,
+    "serving.model-refused": 503,
     "serving.not-found": 404,
     "serving.not-ready": 503,
     "serving.rate": 429,
     "serving.timeout": 504,
     "serving.unauthorized": 401,
+    "serving.unknown-model": 404,
 }
 
 

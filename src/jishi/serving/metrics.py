@@ -14,7 +14,7 @@ class Metrics:
 
     content_type = CONTENT_TYPE_PLAIN_0_0_4
 
-    def __init__(self, depth: Callable[[], int]) -> None:
+    def __init__(self, depth: Callable[[], int], held: Callable[[], int] = lambda: 0) -> None:
         self._registry = CollectorRegistry()
         self.requests = Counter(
             "jishi_requests_total", "Requests answered.", ("route", "status"), registry=self._registry
@@ -35,6 +35,8 @@ class Metrics:
         self.in_flight = Gauge("jishi_requests_in_flight", "Requests not yet answered.", registry=self._registry)
         queue = Gauge("jishi_queue_rows", "Rows that wait for a forward pass.", registry=self._registry)
         queue.set_function(depth)
+        weights = Gauge("jishi_weights_bytes", "Bytes of the weights of models in memory.", registry=self._registry)
+        weights.set_function(held)
 
     def count_error(self, code: str) -> None:
         self.errors.labels(code).inc()

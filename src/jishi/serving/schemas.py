@@ -23,6 +23,7 @@ class PredictRequest(BaseModel):
         },
     )
     inputs: TextOrRow | list[TextOrRow] = Field(description="One input or a list of them; answers keep the order.")
+    model: str | None = Field(default=None, description="Which model of the server answers; left out, the first.")
 
 
 class ErrorBody(BaseModel):
@@ -83,6 +84,22 @@ class ModelResponse(BaseModel):
     examples: list[dict[str, Any]] = Field(description="Inputs of a few of the bundle's probes.")
     limits: dict[str, Any]
     jishi: str
+
+
+class ModelEntry(BaseModel):
+    name: str
+    task: str
+    state: str = Field(description="waiting (not asked yet, or let go), ready, refused", examples=["ready"])
+    bytes: int = Field(description="Of its own weights in memory.")
+    base: str | None = Field(description="SHA-256 of the base whose weights it shares with others.")
+
+
+class ModelsResponse(BaseModel):
+    """The models of the server in their order; the first answers where a request names none."""
+
+    models: list[ModelEntry]
+    bytes: int = Field(description="Of all weights in memory, a base counted once.")
+    memory: int | None = Field(description="The bound of it, None where there is none.")
 
 
 class HealthResponse(BaseModel):

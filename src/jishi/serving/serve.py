@@ -1,4 +1,4 @@
-"""Serve a bundle: everything that can be refused is refused before the model is loaded or a connection accepted."""
+"""Serve bundles: everything that can be refused is refused before the model is loaded or a connection accepted."""
 
 import contextlib
 import errno
@@ -13,9 +13,9 @@ from fastapi import FastAPI
 
 from jishi.core import i18n
 from jishi.core.errors import JishiError, ServingError
-from jishi.predictor import Predictor
 from jishi.serving import access
 from jishi.serving.app import create
+from jishi.serving.models import Models
 from jishi.serving.spec import ServeSpec
 
 KEY_VARIABLE = "JISHI_API_KEY"
@@ -25,7 +25,7 @@ BACKLOG = 2048
 
 
 def serve(wanted: ServeSpec, announce: Callable[[str], None] | None = None) -> None:
-    """Serve a bundle until SIGTERM or SIGINT, then finish what was asked and return.
+    """Serve bundles until SIGTERM or SIGINT, then finish what was asked and return.
 
     `announce` is told the address once the probes were answered as recorded; by default it is printed. Raises ServingError
     where it can't listen, BundleError where the bundle is damaged or answers otherwise.
@@ -44,7 +44,9 @@ def serve(wanted: ServeSpec, announce: Callable[[str], None] | None = None) -> N
                 failures.append(error)
                 server.should_exit = True
 
-        server = uvicorn.Server(configured(create(Predictor.load(wanted.bundle), limits, allowed, warmed)))
+        bundles = [wanted.bundle] if isinstance(wanted.bundle, str) else wanted.bundle
+        models = Models.of(bundles, limits, wanted.memory)
+        server = uvicorn.Server(configured(create(models, allowed, warmed)))
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again once all is finished
             server.run(sockets=[listener])
     if failures:

@@ -1,6 +1,9 @@
 """What `jishi serve` is asked for. The API key is no part of it: a secret stands in the environment, not in a file."""
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge
 
 from jishi.core.contracts import option
 from jishi.serving.limits import Limits
@@ -8,9 +11,17 @@ from jishi.serving.limits import Limits
 
 @dataclass(frozen=True)
 class ServeSpec:
-    """A bundle and where it answers. `JISHI_API_KEY` holds the key that clients send; off loopback it is required."""
+    """Bundles and where they answer. `JISHI_API_KEY` holds the key that clients send; off loopback it is required."""
 
-    bundle: str = option(en="The bundle that answers.", zh="提供服务的模型包。")
+    bundle: str | tuple[str, ...] = option(
+        en="The bundles that answer, each a path or name=path; a request names one as `model`, and else asks the first.",
+        zh="提供服务的模型包，每个写作路径或 名称=路径；请求以 `model` 指定，未指定则由第一个作答。",
+    )
+    memory: Annotated[int, Ge(1)] | None = option(
+        None,
+        "Most bytes of weights in memory: models asked longest ago are let go, and read again when asked; empty: no bound.",
+        "权重最多占用的内存字节数：最久未用的模型会被释放，再次请求时重新读取；留空表示不限。",
+    )
     host: str = option("127.0.0.1", "The address to listen on.", "监听的地址。")
     port: int = option(8000, "The port to listen on; 0 takes a free one.", "监听的端口；0 表示自动选择空闲端口。")
     allowed_hosts: tuple[str, ...] = option(
