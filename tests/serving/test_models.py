@@ -6,12 +6,12 @@ import shutil
 
 import pytest
 
-from asking import ask, asking, refused, run
+from asking import Held, ask, asking, refused, run
 from jishi.core import manifest
 from jishi.core.errors import BundleError, ServingError
 from jishi.predictor import Predictor
 from jishi.serving.limits import Limits
-from jishi.serving.models import Models, held
+from jishi.serving.models import Entry, Models, held
 
 TEXTS = ["good movie", "bad", "not very good", "the movie broke after one day", "slow 好 坏", "fine great poor"]
 
@@ -249,3 +249,24 @@ def test_metrics_tell_the_weights_in_memory(adapter_paths):
 
     text, counted = run(scene())
     assert f"jishi_weights_bytes {float(counted)}" in text.splitlines() or f"{counted:.6g}" in text
+
+
+def test_a_model_in_use_is_not_let_go(predictor):
+    """Another that needs its room waits until the answer is out."""
+    slow = Held(predictor)
+    entries = [Entry("slow", lambda: slow, bytes=10), Entry("other", lambda: predictor, bytes=10)]
+
+    async def scene():
+        async with asking(Models(entries, memory=10)) as client:
+            slow.gate.clear()
+            first = asyncio.create_task(ask(client, "good", "slow"))
+            await asyncio.to_thread(slow.entered.wait, 5)
+            second = asyncio.create_task(ask(client, "good", "other"))
+            await asyncio.sleep(0.3)
+            states = [entry.state for entry in entries]
+            slow.gate.set()
+            return states, await first, await second, [entry.state for entry in entries]
+
+    before, first, second, after = run(scene())
+    assert (before, after) == (["ready", "waiting"], ["waiting", "ready"])
+    assert (first.status_code, second.status_code) == (200, 200)
