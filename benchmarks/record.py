@@ -1,6 +1,7 @@
 """What benchmarks keep of their runs, and how it comes into the pages of both languages."""
 
 import json
+import platform
 import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -39,6 +40,16 @@ def into_docs(page: str, table: Callable[[str], str], mark: str = "table", end: 
 def spread(scores: Sequence[float]) -> str:
     """The mean, and ± the standard deviation where there are several."""
     return f"{statistics.mean(scores):.3f}" + (f" ± {statistics.stdev(scores):.3f}" if len(scores) > 1 else "")
+
+
+def machine() -> str:
+    """The processor, and the numbers of matrix products it has."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
+    model = next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine()
+    )
+    flags = next((line for line in lines if line.startswith("flags")), "")
+    return ", ".join([model, *(name for name in ("amx_bf16", "avx512_bf16") if name in flags)][:2])
 
 
 def _file(name: str) -> Path:

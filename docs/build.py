@@ -15,7 +15,19 @@ from jishi.core import registry
 from jishi.core.contracts import CONTRACTS
 
 HERE = Path(__file__).parent
-VERBS = ("prepare", "tokenizer", "pretrain", "advise", "finetune", "tune", "evaluate", "label", "errors", "serve")
+VERBS = (
+    "prepare",
+    "tokenizer",
+    "pretrain",
+    "advise",
+    "finetune",
+    "tune",
+    "evaluate",
+    "compress",
+    "label",
+    "errors",
+    "serve",
+)
 WORDS = {
     "en": {
         "title": "# Reference",

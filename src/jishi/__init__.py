@@ -2,6 +2,8 @@
 
 from jishi.api import (
     advise,
+    benchmark,
+    compress,
     doctor,
     embed,
     evaluate,
@@ -28,7 +30,7 @@ from jishi.api import (
 
 __version__ = "0.1.0"
 __all__ = [
-    "advise", "doctor", "embed", "evaluate", "finetune", "index", "label", "label_errors", "label_export", "label_import",
-    "label_page", "list_models",
-    "load", "mine", "plan", "predict", "prepare", "pretrain", "schema", "search", "serve", "tokenizer", "tune",
+    "advise", "benchmark", "compress", "doctor", "embed", "evaluate", "finetune", "index", "label", "label_errors",
+    "label_export", "label_import", "label_page", "list_models", "load", "mine", "plan", "predict", "prepare", "pretrain",
+    "schema", "search", "serve", "tokenizer", "tune",
 ]  # fmt: skip

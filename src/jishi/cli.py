@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from jishi import api, labelling
+from jishi import api, compressing, labelling
 from jishi.command import Debug, DryRun, Json, Lang, On, Words, asked, guarded, resuming, several, show, split, tell
 from jishi.core.errors import UsageError
 
@@ -165,6 +165,10 @@ def evaluate(words: Words = None, as_json: Json = False, debug: Debug = False, l
         show(asked(api.evaluate, words), as_json, terminal.evaluation)
 
     guarded(run, as_json, debug, lang)
+
+
+app.command()(compressing.compress)
+app.command()(compressing.benchmark)
 
 
 @app.command()

@@ -10,7 +10,9 @@ The life of a predictor:
 import base64
 import binascii
 import io
+import statistics
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice, zip_longest
@@ -21,8 +23,8 @@ import numpy
 import torch
 
 from jishi.core import bundle, registry
-from jishi.core.contracts import Features, Modality, Prediction, Row, Task
-from jishi.core.errors import BundleError, RowError, UsageError, did_you_mean
+from jishi.core.contracts import Features, Modality, Prediction, Row, Runtime, Task
+from jishi.core.errors import BundleError, MissingExtra, ModelError, RowError, UsageError, did_you_mean
 from jishi.data.columns import canonical
 from jishi.models import inference
 
@@ -33,6 +35,8 @@ AT_ONCE = 1024  # rows encoded and answered at a time: enough to find some of li
 POOL = 1000  # about as many rows are looked at to choose the probes from
 PICTURE_BYTES = 32 * 1024  # a picture larger than this is recorded as its thumbnail
 PICTURE_SIDE = 160
+AUTO = "auto"
+TRIAL_SECONDS = 0.5  # for which a runtime is timed where there is a choice
 
 
 @dataclass(frozen=True)
@@ -54,20 +58,34 @@ class Predictor:
     record: Mapping[str, Any]
     path: Path | None = None
     probes: Sequence[Mapping[str, Any]] = ()
+    runtime: str = ""
     _lock: Any = field(default_factory=threading.RLock, repr=False, compare=False)
 
     @classmethod
-    def load(cls, path: str | Path, *, verify: bool = True, shared: Any = None) -> Self:
-        """The predictor of a bundle. Raises BundleError where a file is damaged, ModelError where weights don't fit.
+    def load(cls, path: str | Path, *, verify: bool = True, runtime: str = AUTO, shared: Any = None) -> Self:
+        """The predictor of a bundle. `runtime` names what works its answers out; "auto" takes the quickest there is.
 
-        Adapters that are given the same `models.learnt.Shared` hold the weights of their base together.
+        Adapters that are given the same `models.learnt.Shared` hold the weights of their base together. Raises BundleError
+        where a file is damaged, ModelError where weights don't fit, UnknownName or UsageError where the runtime is none, or
+        none for this bundle, MissingExtra where its library is not installed.
         """
-        from jishi.models import load
-
         read = bundle.read(path, verify=verify)
-        task = read.task
-        model, processor = load.trained(read, shared)
-        return cls(model, task, processor, read.record, read.path, read.probes)
+        able = {name: kind for name in registry.names(Runtime) if any(read.path.glob((kind := _runtime(name)).reads))}
+        if runtime != AUTO:
+            if _runtime(runtime) not in able.values():
+                raise UsageError("predictor.not-for-runtime", path=path, given=runtime, allowed=", ".join(able))
+            able = {runtime: _runtime(runtime)}
+        opened, refused = [], []
+        for name, kind in able.items():
+            try:
+                model, processor = kind().open(read, shared)
+            except (MissingExtra, ModelError) as error:  # another may be able to
+                refused.append(error)
+                continue
+            opened.append(cls(model, read.task, processor, read.record, read.path, read.probes, name))
+        if not opened:
+            raise refused[0] if refused else ModelError("models.no-weights", path=path)
+        return opened[0] if len(opened) == 1 else min(opened, key=_pace)
 
     def encode(self, raw: Any) -> Features:
         """One raw row as features: a mapping of columns, or a bare value for the first one. Raises RowError."""
@@ -154,7 +172,7 @@ class Predictor:
             if recorded.shape != output.shape or decision(prediction) != decision(probe["prediction"]):
                 flips += 1
                 continue
-            pairs = zip(_floats(prediction), _floats(probe["prediction"]), strict=True)
+            pairs = zip(numbers(prediction), numbers(probe["prediction"]), strict=True)
             scores = [abs(new - old) / max(1.0, abs(old)) for new, old in pairs]
             moved = (output - recorded).abs() / recorded.abs().clamp(min=1.0)
             largest = float(numpy.max([largest, *scores, *moved.flatten().tolist()]))  # a NaN stays a NaN
@@ -239,6 +257,21 @@ def choose(rows: Sequence[Row], predictions: Sequence[Prediction], count: int = 
     return [rows[index] for index in sorted(chosen)]
 
 
+def _runtime(name: str) -> type[Runtime]:
+    return registry.get(Runtime, name)
+
+
+def _pace(predictor: Predictor) -> float:
+    """The median seconds of an answer to one probe, after a first that warms up."""
+    rows = [predictor.from_json(probe["row"]) for probe in predictor.probes]
+    spent: list[float] = []
+    while rows and sum(spent) < TRIAL_SECONDS:
+        clock = time.perf_counter()
+        predictor.predict([rows[len(spent) % len(rows)]])
+        spent.append(time.perf_counter() - clock)
+    return statistics.median(spent[1:] or spent or [0.0])
+
+
 def decision(prediction: Any) -> Any:
     """What a prediction decides: all of it but the floating-point scores."""
     if isinstance(prediction, Mapping):
@@ -248,15 +281,16 @@ def decision(prediction: Any) -> Any:
     return prediction
 
 
-def _floats(prediction: Any) -> Iterator[float]:
+def numbers(prediction: Any) -> Iterator[float]:
+    """The floating-point scores of a prediction, in the order of their keys."""
     if isinstance(prediction, float):
         yield prediction
     elif isinstance(prediction, Mapping):
         for key in sorted(prediction):
-            yield from _floats(prediction[key])
+            yield from numbers(prediction[key])
     elif isinstance(prediction, list | tuple):
         for value in prediction:
-            yield from _floats(value)
+            yield from numbers(value)
 
 
 def _kind(prediction: Prediction) -> str:

@@ -55,6 +55,18 @@ def test_evaluate_prints_scores_and_writes_where_it_is_told(trained, reviews):
     assert "accuracy" in ask("evaluate", trained[0] / "bundle", f"data={reviews}").stdout
 
 
+def test_compress_tells_what_changed_and_benchmark_stands_both_side_by_side(trained):
+    bundle = trained[0] / "bundle"
+    told = ask("compress", bundle, "method=int8", "tolerance=1", "out=small").stdout
+    assert "int8: accuracy" in told and "small" in told and "onnxruntime" in told
+    refused = refusal("compress", bundle, "method=int9", "out=other", code=2)
+    assert refused[0] == "core.unknown-name" and '"int8"' in refused[1]
+    beside = ask("benchmark", bundle, "small", "--rounds", 1, "--json").stdout
+    assert json.loads(beside)["bundles"][0]["runtime"] == "torch"
+    table = ask("benchmark", bundle, "--rounds", 1, "--out", "beside").stdout
+    assert "p99" in table and below(Path("beside")) == {"benchmark.json", "benchmark.svg"}
+
+
 def test_a_dry_run_tells_the_steps_and_does_nothing(reviews):
     found = json.loads(ask("finetune", f"data={reviews}", "out=out", *SMALL, "--dry-run", "--json").stdout)
     assert found["steps"] == 2 and found["rows"] == 51  # of 64: a tenth each set aside, by label

@@ -10,9 +10,9 @@ RANKS = {
     "data": 1, "models": 1, "metrics": 1, "retrieval": 1,
     "modalities": 2, "objectives": 2, "tasks": 2, "adaptation": 2, "regularization": 2, "augmentation": 2,
     "semi_supervision": 2, "operations": 2, "acquisition": 2, "evaluation": 2, "launch": 2,
-    "explain": 2, "compress": 2, "monitor": 2,
+    "explain": 2, "compression": 2, "runtimes": 2, "monitor": 2,
     "predictor": 3, "training": 3,
-    "lifecycle": 4, "serving": 5, "api": 6, "terminal": 7, "command": 7, "labelling": 8,
+    "lifecycle": 4, "serving": 5, "api": 6, "terminal": 7, "command": 7, "labelling": 8, "compressing": 8,
     "cli": 9, "web": 9, "apps": 9, "__main__": 10,
 }  # fmt: skip
 PLUGINS = [folder for folder, rank in RANKS.items() if rank == 2]

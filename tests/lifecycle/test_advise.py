@@ -286,7 +286,7 @@ def test_an_advice_without_a_next_step_takes_an_older_one_away(rows, base, asked
 
 
 def test_a_measurement_ends_with_who_asked_for_it(tmp_path):
-    code = "from jishi.lifecycle import candidate; candidate._until_alone()"
+    code = "from jishi.lifecycle import alone; alone._until_alone()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) as waiting:
         try:
             with pytest.raises(subprocess.TimeoutExpired):

@@ -39,6 +39,13 @@ def test_of_a_folder_the_test_part_is_judged(small_run, tmp_path):
     assert jishi.evaluate(small_run / "bundle", data=tmp_path / "data")["rows"] == 4
 
 
+def test_training_rows_never_judge_where_others_can(small_run, tmp_path):
+    jsonl(tmp_path / "data" / "train.jsonl", TEST[:8])
+    jsonl(tmp_path / "data" / "dev.jsonl", TEST[8:])
+    found = jishi.evaluate(small_run / "bundle", data=tmp_path / "data")
+    assert (found["rows"], found["part"]) == (4, "validation")
+
+
 @pytest.mark.parametrize("names", [["test.jsonl"], ["test.jsonl", "dev.jsonl"], ["test-reviews.csv"]])
 def test_a_folder_may_hold_the_test_file_alone(names, small_run, tmp_path):
     for name in names:

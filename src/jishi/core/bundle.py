@@ -6,7 +6,8 @@ and `MANIFEST.json` (SHA-256 of every other file). Nothing in it is ever execute
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -62,23 +63,41 @@ def write(
 ) -> Bundle:
     """Write a bundle whole or not at all, and read it back verified. `record["task"]` is the dumped task.
 
-    There is no processor where the record names a base, which has it.
-
     Raises BundleError where the disk does not take it; nothing is left behind then.
+    """
+    with publishing(path) as folder:
+        fill(folder, model, processor)
+        describe(folder, record, probes, card)
+    return read(path)
+
+
+@contextmanager
+def publishing(path: Path) -> Iterator[Path]:
+    """A folder to make a bundle in: it is published where the block ends well, and leaves nothing behind where it does not.
+
+    Raises BundleError where the disk does not take it.
     """
     try:
         with publish.folder(path) as folder:
-            model.save_pretrained(folder, safe_serialization=True)
-            if processor is not None:
-                processor.save_pretrained(folder)
-            (folder / RECORD).write_text(_json({"format": FORMAT, **record}) + "\n", encoding="utf-8")
-            (folder / PROBES).write_text("".join(_line(probe) + "\n" for probe in probes), encoding="utf-8")
-            (folder / CARD).write_text(card, encoding="utf-8")
-            manifest.seal(folder)
+            yield folder
     except (OSError, SafetensorError) as error:  # a full disk is the one or the other
         reason = getattr(error, "strerror", None) or error
         raise BundleError("core.bundle-not-written", path=path, reason=reason) from error
-    return read(path)
+
+
+def fill(folder: Path, model: Any, processor: Any) -> None:
+    """What answers, into a folder. There is no processor where the record names a base, which has it."""
+    model.save_pretrained(folder, safe_serialization=True)
+    if processor is not None:
+        processor.save_pretrained(folder)
+
+
+def describe(folder: Path, record: Mapping[str, Any], probes: Sequence[Mapping[str, Any]], card: str) -> None:
+    """What is known of it, in the place of what was said before; all files are sealed."""
+    (folder / RECORD).write_text(_json({**record, "format": FORMAT}) + "\n", encoding="utf-8")
+    (folder / PROBES).write_text("".join(_line(probe) + "\n" for probe in probes), encoding="utf-8")
+    (folder / CARD).write_text(card, encoding="utf-8")
+    manifest.seal(folder)
 
 
 def read(path: str | Path, *, verify: bool = True) -> Bundle:

@@ -17,13 +17,15 @@ from contextlib import AbstractContextManager
 from dataclasses import MISSING, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
-from jishi.core.values import Base, Head, Loss, Treated, Unlabelled
+from jishi.core.values import Base, Head, Loss, Pool, Rival, Treated, Unlabelled
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy
     import torch
+
+    from jishi.core.bundle import Bundle
 
 # One example, canonical: the keys are the task's `columns` and `targets`; "mended" tells how `parse` put it right.
 Row = Mapping[str, Any]
@@ -190,14 +192,6 @@ class Task(Objective):
         """A plain rival fitted on the training rows (tf-idf + logistic regression, majority, …)."""
 
 
-class Rival(Protocol):
-    """A plain model that stands beside every score."""
-
-    name: str
-
-    def predict(self, rows: Sequence[Row]) -> list[Prediction]: ...
-
-
 class Adaptation(ABC):
     """Which weights learn, and how."""
 
@@ -307,6 +301,31 @@ class Evaluator(ABC):
         """A plain JSON report."""
 
 
+class Compressor(ABC):
+    """One way to make a bundle smaller or quicker. What comes out is a bundle again, held to the answers of the first."""
+
+    lossless: ClassVar[bool] = False  # nothing but rounding may change
+    learns: ClassVar[bool] = False  # `rows` are training rows, which it fits itself to; else any, to try it on
+
+    @abstractmethod
+    def apply(self, predictor: Any, rows: Sequence[Row]) -> tuple[Any, Any]:
+        """What takes the place of a predictor's model and processor, which stay as they are; both have `save_pretrained`.
+
+        Raises ModelError or UsageError where there is nothing it could work on.
+        """
+
+
+class Runtime(ABC):
+    """What works a bundle's answers out."""
+
+    reads: ClassVar[str]  # the files of a bundle that it works from, as a pattern
+
+    @abstractmethod
+    def open(self, read: Bundle, shared: Any = None) -> tuple[Any, Any]:
+        """The model, ready to answer when a task asks it, and the processor. Weights of a base that are `shared` are not held
+        a second time. Raises MissingExtra, ModelError."""
+
+
 class Operation(ABC):
     """One step of cleaning a corpus: a text stays, is changed, falls into parts or is dropped, and the reason is counted.
 
@@ -354,15 +373,6 @@ class Launcher(ABC):
         """Processes that do the work on one piece each, none of which needs another."""
 
 
-class Pool(Protocol):
-    """Processes that wait for pieces of work."""
-
-    processes: int
-
-    def submit(self, piece: Any) -> Callable[[], Any]:
-        """Begin with a piece; the answer waits for what comes of it, and raises the error of the work."""
-
-
 CONTRACTS: Mapping[type, tuple[str, ...]] = {
     Modality: ("modalities",),
     Objective: ("tasks", "objectives"),
@@ -373,6 +383,8 @@ CONTRACTS: Mapping[type, tuple[str, ...]] = {
     SemiSupervision: ("semi_supervision",),
     Acquisition: ("acquisition",),
     Evaluator: ("evaluation",),
+    Compressor: ("compression",),
+    Runtime: ("runtimes",),
     Operation: ("operations",),
     Launcher: ("launch",),
 }

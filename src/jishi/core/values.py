@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from jishi.core.errors import ModelError
 
 if TYPE_CHECKING:
     import numpy
     import torch
+
+    from jishi.core.contracts import Prediction, Row
 
 
 @dataclass(frozen=True)
@@ -76,3 +78,20 @@ class Treated:
 
     texts: Sequence[str]
     reasons: Mapping[str, int]
+
+
+class Rival(Protocol):
+    """A plain model that stands beside every score."""
+
+    name: str
+
+    def predict(self, rows: Sequence[Row]) -> list[Prediction]: ...
+
+
+class Pool(Protocol):
+    """Processes that wait for pieces of work."""
+
+    processes: int
+
+    def submit(self, piece: Any) -> Callable[[], Any]:
+        """Begin with a piece; the answer waits for what comes of it, and raises the error of the work."""

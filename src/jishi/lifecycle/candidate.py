@@ -1,15 +1,5 @@
-"""One model measured on some rows, in a process of its own: its memory is its own, and its end ends nothing else.
+"""One model measured on some rows, in a process of its own."""
 
-python -m jishi.lifecycle.candidate asked.json found.json
-"""
-
-import json
-import os
-import signal
-import subprocess
-import sys
-import tempfile
-import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -23,8 +13,7 @@ import torch
 from jishi.core import spec
 from jishi.core.contracts import Batch, Prediction, Row
 from jishi.core.document import Document
-from jishi.core.errors import JishiError
-from jishi.lifecycle import finetune, latency
+from jishi.lifecycle import alone, finetune, latency
 from jishi.lifecycle.finetune import Begun, FinetuneSpec
 from jishi.lifecycle.rounds import resident_bytes
 from jishi.metrics.transferability import logme
@@ -43,26 +32,8 @@ STATES = 5000  # whose evidence is worked out
 
 def ask(wanted: FinetuneSpec, how: How, limits: Mapping[str, float], *, cpu: bool = False) -> dict[str, Any]:
     """What `measure` finds, in another process; {"failed": why} where it came to no end."""
-    with tempfile.TemporaryDirectory(prefix="jishi-") as name:
-        asked, found, log = (Path(name) / file for file in ("asked.json", "found.json", "log"))
-        given = {"finetune": spec.dump(wanted), "how": how, "limits": dict(limits)}
-        asked.write_text(json.dumps(given), encoding="utf-8")
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": name}
-        command = [sys.executable, "-m", __name__, str(asked), str(found)]
-        environment |= {"CUDA_VISIBLE_DEVICES": ""} if cpu else {}
-        with (
-            log.open("wb") as told,
-            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=told, stderr=told, env=environment) as process,
-        ):
-            try:
-                ended = process.wait()
-            finally:
-                process.kill()
-        if found.is_file():
-            return dict(json.loads(found.read_text(encoding="utf-8")))
-        if ended < 0:
-            return {"failed": signal.Signals(-ended).name}
-        return {"failed": (log.read_text(encoding="utf-8", errors="replace").splitlines() or [""])[-1]}
+    given = {"finetune": spec.dump(wanted), "how": how, "limits": dict(limits)}
+    return alone.ask(__name__, given, {"CUDA_VISIBLE_DEVICES": ""} if cpu else {})
 
 
 def measure(wanted: FinetuneSpec, how: How, limits: Mapping[str, float]) -> dict[str, Any]:
@@ -153,23 +124,11 @@ def _evidence(learnt: Sequence[Batch]) -> float | None:
     return logme(states[places].numpy(), labels[places].numpy())
 
 
-def main(asked: str, found: str) -> None:
-    """Measure what a file asks for, and write what was found, or the error, into another; end where who asked has ended."""
-    threading.Thread(target=_until_alone, daemon=True).start()
-    given = json.loads(Path(asked).read_text(encoding="utf-8"))
-    wanted = spec.build(FinetuneSpec, Document(given["finetune"], asked))
-    try:
-        told = measure(wanted, given["how"], given["limits"])
-    except JishiError as error:
-        told = {"failed": str(error), "code": error.code}
-    Path(found).write_text(json.dumps(told, ensure_ascii=False), encoding="utf-8")
-
-
-def _until_alone() -> None:
-    """Wait for the end of the input: its other end is held by who asked, and by nobody else."""
-    sys.stdin.buffer.read()
-    os._exit(1)
+def main(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Measure what is asked for as plain values."""
+    wanted = spec.build(FinetuneSpec, Document(given["finetune"], "asked"))
+    return measure(wanted, given["how"], given["limits"])
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    alone.answer(main)

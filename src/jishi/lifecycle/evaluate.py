@@ -2,17 +2,15 @@
 
 import json
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jishi.core import publish, registry
 from jishi.core.contracts import Evaluator, option
-from jishi.data import places, store
-from jishi.data.part import Part
-from jishi.data.prepare import prepare
 from jishi.data.spec import DataSpec
 from jishi.lifecycle import report
+from jishi.lifecycle.judged import judged
 from jishi.predictor import Predictor
 from jishi.training.run import versions
 
@@ -23,8 +21,8 @@ class EvaluateSpec:
 
     bundle: str = option(en="The bundle to judge.", zh="要评估的模型包。")
     data: DataSpec = option(
-        en="The rows: a file, all of which is used, or a folder, of which the test part is used.",
-        zh="数据：若为文件则使用全部；若为目录则使用其测试部分。",
+        en="The rows: a file, all of which is used, or a folder, of which the test part is used, else the validation part.",
+        zh="数据：若为文件则使用全部；若为目录则使用其测试部分，没有则用验证部分。",
     )
     evaluate: Evaluator = option(
         factory=lambda: registry.get(Evaluator, "task-score")(), en="How the bundle is judged.", zh="如何评估。"
@@ -39,23 +37,13 @@ def evaluate(wanted: EvaluateSpec) -> dict[str, Any]:
     predictor = Predictor.load(wanted.bundle)
     replay = predictor.replay()
     with tempfile.TemporaryDirectory() as folder:
-        data = prepare(replace(_judged(wanted.data), split=(1.0, 0.0, 0.0)), predictor.task, Path(folder) / "data")
-        found = wanted.evaluate.evaluate(
-            predictor, Part(store.tables(data.path)["train" if data.test is None else "test"])
-        )
+        found = judged(wanted.data, predictor.task, Path(folder) / "data")
+        told = {**wanted.evaluate.evaluate(predictor, found.rows), "part": found.part}
     parity = {"rows": replay.rows, "flips": replay.flips, "max_difference": replay.max_difference}
-    evaluation = {**found, "parity": parity}
+    evaluation = {**told, "parity": parity}
     if wanted.out:
         publish.write_text(
             Path(wanted.out) / "evaluation.json", json.dumps(evaluation, ensure_ascii=False, indent=2) + "\n"
         )
-        report.write(Path(wanted.out), {"data": data.report, "evaluation": evaluation, "versions": versions()})
+        report.write(Path(wanted.out), {"data": found.data.report, "evaluation": evaluation, "versions": versions()})
     return evaluation
-
-
-def _judged(data: DataSpec) -> DataSpec:
-    """The data, with the test file of a folder that has no training file in the place of the folder."""
-    found = places.parts(Path(data.train))
-    if "train" in found or len(found.get("test", ())) != 1:
-        return data
-    return replace(data, train=str(found["test"][0]))

@@ -18,9 +18,9 @@ HIDDEN = (".mask_token",)  # what stands in the place of a hidden patch: pretrai
 Kind = TypeVar("Kind", bound=PreTrainedModel)
 
 
-def config(path: Path) -> PreTrainedConfig:
-    """The checked folder's configuration. Raises ModelError."""
-    given = folder.check(path).get("model_type")
+def config(path: Path, *, weights: bool = True) -> PreTrainedConfig:
+    """The checked folder's configuration, which stands beside `weights` or beside a graph. Raises ModelError."""
+    given = folder.check(path, weights=weights).get("model_type")
     if given not in transformers.CONFIG_MAPPING:
         raise ModelError("models.unknown-architecture", path=path, given=given, version=transformers.__version__)
     with _one_sentence("models.broken-model", path), _quiet():

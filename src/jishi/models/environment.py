@@ -14,7 +14,7 @@ from typing import Literal
 from jishi.core.errors import JishiError, ModelError
 from jishi.models import cache as kept
 
-NEEDED = {"torch": (2, 8), "transformers": (5, 0), "tokenizers": (0, 22), "safetensors": (0, 6)}
+NEEDED = dict(torch=(2, 8), transformers=(5, 0), tokenizers=(0, 22), safetensors=(0, 6))  # noqa: C408
 OPTIONAL = ("torchvision", "torchaudio")  # transformers imports them wherever they are installed
 FREE_GB = 2.0  # the largest embedded model takes 0.5 GB, and as much again while it is made
 IMPORT_SECONDS = 60

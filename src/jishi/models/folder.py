@@ -14,18 +14,20 @@ TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "sentencep
 IMAGES = ("preprocessor_config.json", "processor_config.json")
 ADAPTER = "adapter.safetensors"  # what an adaptation added to the model of a bundle and could not fold in
 LEARNT = "adapter_model.safetensors"  # what was learnt beside a base that lies elsewhere, by the name peft gives it
+GRAPH = "model.onnx"  # what stands in the place of weights where a bundle was exported
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
 
 
-def check(path: Path) -> dict[str, Any]:
-    """The folder's config. Raises ModelError where it is no model folder, holds code or pickles, or is cut off."""
+def check(path: Path, *, weights: bool = True) -> dict[str, Any]:
+    """The folder's config. Raises ModelError where it is no model folder, holds code or pickles, or (`weights`) is cut off."""
     if not (path / "config.json").is_file():
         raise ModelError("models.no-config", path=path)
     config = read_json(path / "config.json")
     for name in ("config.json", "tokenizer_config.json", *IMAGES):
         if (path / name).is_file() and "auto_map" in read_json(path / name):
             raise ModelError("models.remote-code", path=path / name)
-    _check_weights(path)
+    if weights:
+        _check_weights(path)
     return config
 
 
@@ -59,7 +61,7 @@ def modality(path: Path) -> str:
 
 
 def size(path: Path) -> int:
-    """Bytes of the folder's weights in memory, where they are fp32. Raises ModelError for a damaged file."""
+    """Bytes of the folder's weights in memory, where they are fp32, or of its graph. Raises ModelError for a damaged file."""
     from safetensors import SafetensorError, safe_open
 
     numbers = 0
@@ -69,7 +71,8 @@ def size(path: Path) -> int:
                 numbers += sum(math.prod(held.get_slice(name).get_shape()) for name in held.keys())  # noqa: SIM118
         except (SafetensorError, OSError) as error:
             raise ModelError("models.broken-weights", path=file, reason=error) from None
-    return 4 * numbers
+    graph = path / GRAPH
+    return 4 * numbers + (graph.stat().st_size if graph.is_file() else 0)
 
 
 def base(name: str, path: Path) -> Base:
@@ -99,6 +102,8 @@ def _check_weights(path: Path) -> None:
         pickles = [file.name for pattern in PICKLES for file in path.glob(pattern)]
         if pickles:
             raise ModelError("models.pickle-weights", path=path, given=pickles[0])
+        if (path / GRAPH).is_file():
+            raise ModelError("models.graph-no-base", path=path)
         raise ModelError("models.no-weights", path=path)
     for file in files:
         try:

@@ -153,11 +153,17 @@ def fingerprint(folder: Path) -> str:
 def adapted(read: Bundle, built: Any, shared: Shared | None) -> Any:
     """The model of a bundle that holds an adapter, of its base with a fresh head. Raises ModelError where it doesn't fit."""
     came = [(name.removeprefix(f"{built.base_model_prefix}."), weight) for name, weight in built.named_parameters()]
-    model = read.adaptation.apply(built, read.objective)  # type: ignore[union-attr]
-    adapters.put(weights(model), read.path / LEARNT)
+    model = put_on(read, built)
     if shared is not None:
         shared.give(read.record["base"]["sha256"], {id(weight): name for name, weight in came}, model)
     return plain(model)
+
+
+def put_on(read: Bundle, built: Any) -> Any:
+    """The adapted model as it was trained, ready to be merged. Raises ModelError where what was learnt doesn't fit."""
+    model = read.adaptation.apply(built, read.objective)  # type: ignore[union-attr]
+    adapters.put(weights(model), read.path / LEARNT)
+    return model
 
 
 def _stamp(file: Path) -> tuple[int, int]:

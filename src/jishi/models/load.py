@@ -162,6 +162,19 @@ def trained(read: Bundle, shared: learnt.Shared | None = None) -> tuple[PreTrain
     return read_back.eval(), processes
 
 
+def merged(read: Bundle) -> tuple[Any, Any]:
+    """The whole model of a bundle that holds an adapter, what was learnt folded in as far as that can be, and its processor."""
+    wanted, adaptation = learnt.find(read), read.adaptation
+    reads = processor(wanted)
+    built = learnt.put_on(read, model(wanted, read.objective.head(), base(wanted), reads))
+    return adaptation.merge(built).eval() if adaptation else built, reads
+
+
+def described(path: Path) -> tuple[Any, Any]:
+    """The configuration and the processor of a bundle whose weights are in a graph. Raises ModelError."""
+    return checkpoint.config(path, weights=False), checkpoint.processor(path)
+
+
 def reload(path: Path, architecture: str) -> tuple[PreTrainedModel, Any]:
     """A saved bundle's model and processor, exactly: ModelError where any weight is missing, left over or misshapen."""
     config = checkpoint.config(path)

@@ -20,7 +20,7 @@ from jishi.core import bundle
 from jishi.core.errors import BundleError, JishiError, ModelError, ServingError, did_you_mean
 from jishi.models.folder import size
 from jishi.models.learnt import Shared
-from jishi.predictor import Predictor
+from jishi.predictor import AUTO, Predictor
 from jishi.serving import describe
 from jishi.serving.limits import Limits
 from jishi.serving.service import Service
@@ -82,10 +82,10 @@ class Models:
         self._clock = itertools.count(1)
 
     @classmethod
-    def of(cls, bundles: Iterable[str], limits: Limits, memory: int | None) -> Self:
+    def of(cls, bundles: Iterable[str], limits: Limits, memory: int | None, runtime: str = AUTO) -> Self:
         """Those of bundles, each a path or name=path. Raises BundleError where one is none, ServingError."""
         shared = Shared()
-        return cls([_entry(given, shared) for given in bundles], limits, memory)
+        return cls([_entry(given, shared, runtime) for given in bundles], limits, memory)
 
     def find(self, name: str | None) -> Entry:
         """The model of a name, the first where there is none. Raises ServingError with the nearest name."""
@@ -213,12 +213,12 @@ def _give_back() -> None:
         libc.malloc_trim(0)
 
 
-def _entry(given: str, shared: Shared) -> Entry:
+def _entry(given: str, shared: Shared, runtime: str) -> Entry:
     name, sign, path = given.partition("=")
     if not sign or "/" in name:
         name, path = "", given
     folder = Path(path)
-    entry = Entry(name or describe.called(folder), lambda: Predictor.load(folder, shared=shared))
+    entry = Entry(name or describe.called(folder), lambda: Predictor.load(folder, runtime=runtime, shared=shared))
     try:
         record = bundle.read(folder, verify=False).record
         entry.task, entry.bytes = record["task"]["name"], size(folder)

@@ -45,7 +45,7 @@ def serve(wanted: ServeSpec, announce: Callable[[str], None] | None = None) -> N
                 server.should_exit = True
 
         bundles = [wanted.bundle] if isinstance(wanted.bundle, str) else wanted.bundle
-        models = Models.of(bundles, limits, wanted.memory)
+        models = Models.of(bundles, limits, wanted.memory, wanted.runtime)
         server = uvicorn.Server(configured(create(models, allowed, warmed)))
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again once all is finished
             server.run(sockets=[listener])

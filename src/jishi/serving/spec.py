@@ -22,6 +22,11 @@ class ServeSpec:
         "Most bytes of weights in memory: models asked longest ago are let go, and read again when asked; empty: no bound.",
         "权重最多占用的内存字节数：最久未用的模型会被释放，再次请求时重新读取；留空表示不限。",
     )
+    runtime: str = option(
+        "auto",
+        "What works answers out: torch, or onnxruntime and openvino for bundles of jishi compress; auto takes the quickest.",
+        "由谁计算答案：torch，或 onnxruntime、openvino（用于 jishi compress 导出的模型包）；auto 取最快者。",
+    )
     host: str = option("127.0.0.1", "The address to listen on.", "监听的地址。")
     port: int = option(8000, "The port to listen on; 0 takes a free one.", "监听的端口；0 表示自动选择空闲端口。")
     allowed_hosts: tuple[str, ...] = option(

@@ -12,12 +12,12 @@ def read() -> dict[str, Any]:
     """The states as they are now."""
     legacy = np.random.get_state(legacy=False)
     version, numbers, gauss = random.getstate()
-    return {
-        "torch": _text(torch.get_rng_state()),
-        "cuda": [_text(state) for state in torch.cuda.get_rng_state_all()] if torch.cuda.is_available() else [],
-        "numpy": {**legacy, "state": {"key": legacy["state"]["key"].tolist(), "pos": legacy["state"]["pos"]}},
-        "python": [version, list(numbers), gauss],
-    }
+    return dict(  # noqa: C408
+        torch=_text(torch.get_rng_state()),
+        cuda=[_text(state) for state in torch.cuda.get_rng_state_all()] if torch.cuda.is_available() else [],
+        numpy={**legacy, "state": {"key": legacy["state"]["key"].tolist(), "pos": legacy["state"]["pos"]}},
+        python=[version, list(numbers), gauss],
+    )
 
 
 def put(state: dict[str, Any]) -> None:

@@ -1,0 +1,1 @@
+"""Ways to make a bundle smaller or quicker. One file a way."""

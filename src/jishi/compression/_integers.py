@@ -1,0 +1,127 @@
+"""An ONNX graph whose products are worked out in integers, row by row.
+
+A weight (K, N) becomes one integer a value and one scale a column; each row (token) that is multiplied with it gets a scale of
+its own when it comes by. So no row's answer hangs on its neighbours in a batch, as it does where one scale serves all of them.
+Weights take seven bits: pairs of eight-bit products overflow sixteen bits on CPUs without VNNI, and answers would differ by CPU.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+SEVEN, EIGHT = (
+    63,
+    127,
+)  # the largest integer of a weight that is multiplied, and of one that is only looked up or widened
+ZERO = 128  # what stands for 0 among the unsigned bytes of a row
+TINY = 1e-12
+SMALLEST = 4096  # values of a weight that is worth it
+AXES, FLOOR, STEP, ZERO_FLOAT, ZERO_BYTE = (f"jishi.{name}" for name in ("axes", "floor", "step", "zero", "zero_byte"))
+
+
+@dataclass
+class Rewrite:
+    """The nodes and weights of the new graph, as they are made."""
+
+    weights: Mapping[str, numpy.ndarray]
+    nodes: list[NodeProto] = field(default_factory=list)
+    made: dict[str, numpy.ndarray] = field(default_factory=dict)
+    rows: dict[str, tuple[str, str]] = field(default_factory=dict)  # what is multiplied → its integers, its scales
+
+    def add(self, kind: str, given: Sequence[str], name: str, **attributes: Any) -> str:
+        self.nodes.append(helper.make_node(kind, list(given), [name], **attributes))
+        return name
+
+    def weight(self, name: str, axis: int, largest: int) -> tuple[str, str]:
+        """The integers and the scales of a weight, one scale for everything along `axis`."""
+        names = f"{name}.integers", f"{name}.scale"
+        if names[0] not in self.made:
+            value = self.weights[name]
+            scale = numpy.maximum(numpy.abs(value).max(axis, keepdims=True), TINY) / largest
+            self.made |= {
+                names[0]: numpy.round(value / scale).astype(numpy.int8),
+                names[1]: scale.astype(numpy.float32),
+            }
+        return names
+
+    def quantised(self, name: str) -> tuple[str, str]:
+        """The bytes and the scales of rows that are multiplied, worked out once however many weights they meet."""
+        if name not in self.rows:
+            size = self.add("ReduceMax", [self.add("Abs", [name], f"{name}.abs"), AXES], f"{name}.max", keepdims=1)
+            scale = self.add("Mul", [self.add("Max", [size, FLOOR], f"{name}.size"), STEP], f"{name}.scale")
+            steps = self.add("Round", [self.add("Div", [name, scale], f"{name}.steps")], f"{name}.round")
+            lifted = self.add("Add", [steps, ZERO_FLOAT], f"{name}.lifted")
+            self.rows[name] = self.add("Cast", [lifted], f"{name}.bytes", to=TensorProto.UINT8), scale
+        return self.rows[name]
+
+
+def integers(model: ModelProto) -> ModelProto:
+    """The model with its products in integers (in place); tables that are looked up and kernels shrink as well."""
+    graph = model.graph
+    weights = {one.name: numpy_helper.to_array(one) for one in graph.initializer if _worth_it(one)}
+    new = Rewrite(weights)
+    for node in graph.node:
+        _widen(new, node, _place(node, weights))
+    used = {name for node in new.nodes for name in node.input} | {value.name for value in graph.output}
+    kept = [one for one in graph.initializer if one.name in used]
+    del (
+        graph.node[:],
+        graph.initializer[:],
+        graph.value_info[:],
+    )  # what the exporter knew of types and shapes holds no more
+    graph.node.extend(new.nodes)
+    graph.initializer.extend([*kept, *(numpy_helper.from_array(value, name) for name, value in _made(new, used))])
+    return model
+
+
+def _made(new: Rewrite, used: set[str]) -> Iterator[tuple[str, numpy.ndarray]]:
+    constants = {
+        AXES: numpy.array([-1], numpy.int64), FLOOR: numpy.array(TINY, numpy.float32),
+        STEP: numpy.array(1 / EIGHT, numpy.float32), ZERO_FLOAT: numpy.array(ZERO, numpy.float32),
+        ZERO_BYTE: numpy.array(ZERO, numpy.uint8),
+    }  # fmt: skip
+    return ((name, value) for name, value in {**new.made, **constants}.items() if name in used)
+
+
+def _worth_it(one: TensorProto) -> bool:
+    return one.data_type == TensorProto.FLOAT and len(one.dims) > 1 and int(numpy.prod(one.dims)) >= SMALLEST
+
+
+def _place(node: NodeProto, weights: Mapping[str, numpy.ndarray]) -> str | None:
+    """The weight of a node, where it stands in the place that its kind has for one."""
+    places = {"MatMul": 1, "Gather": 0, "Conv": 1}
+    name = node.input[places[node.op_type]] if node.op_type in places else None
+    if name not in weights or (node.op_type == "MatMul" and weights[name].ndim > 2):
+        return None
+    return name
+
+
+def _widen(new: Rewrite, node: NodeProto, weight: str | None) -> None:
+    """The nodes that come in the place of one: products in integers, what is looked up or convolved widened again."""
+    if weight is None:
+        new.nodes.append(node)
+        return
+    out = node.output[0]
+    if node.op_type == "MatMul":
+        values, scales = new.weight(weight, 0, SEVEN)
+        rows, sizes = new.quantised(node.input[0])
+        product = new.add("MatMulInteger", [rows, values, ZERO_BYTE], f"{out}.integers")
+        sized = new.add(
+            "Mul", [new.add("Cast", [product], f"{out}.float", to=TensorProto.FLOAT), sizes], f"{out}.sized"
+        )
+        new.add("Mul", [sized, scales], out)
+    elif node.op_type == "Gather":
+        values, scales = new.weight(weight, -1, EIGHT)
+        found, size = (new.add("Gather", [name, node.input[1]], f"{out}.{name}") for name in (values, scales))
+        new.add("Mul", [new.add("Cast", [found], f"{out}.float", to=TensorProto.FLOAT), size], out)
+    else:
+        axes = tuple(range(1, new.weights[weight].ndim))
+        values, scales = new.weight(weight, axes, EIGHT)  # type: ignore[arg-type]
+        wide = new.add("Mul", [new.add("Cast", [values], f"{out}.wide", to=TensorProto.FLOAT), scales], f"{out}.kernel")
+        copy = NodeProto()
+        copy.CopyFrom(node)
+        copy.input[1] = wide
+        new.nodes.append(copy)

@@ -1,0 +1,22 @@
+"""The model as an ONNX graph, in fp32: the same answers, without torch's weights."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jishi.core.contracts import Compressor, Row
+from jishi.core.errors import UsageError
+from jishi.models import graph
+
+
+@dataclass(frozen=True)
+class Onnx(Compressor):
+    """Exported by torch's own exporter (dynamo), sizes of batches free; the runtime is chosen where it is loaded."""
+
+    lossless = True
+
+    def apply(self, predictor: Any, rows: Sequence[Row]) -> tuple[Any, Any]:
+        if isinstance(predictor.model, graph.Graph):
+            raise UsageError("compress.graph-already", path=predictor.path)
+        made = graph.content(predictor.task, predictor.model, predictor.processor, rows)
+        return graph.Exported(predictor.model.config, made), predictor.processor

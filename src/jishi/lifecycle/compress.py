@@ -1,0 +1,171 @@
+"""Compress: a bundle in, a smaller or quicker one out, read back and held to the answers of the first before it is published."""
+
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+from torch import nn
+
+from jishi.core import bundle, registry, spec
+from jishi.core.contracts import Compressor, Evaluator, Prediction, option
+from jishi.core.errors import DataError, UsageError
+from jishi.core.kept import keep
+from jishi.data.spec import DataSpec
+from jishi.lifecycle import card, parity
+from jishi.lifecycle.judged import Judged, judged
+from jishi.models import adapters
+from jishi.predictor import Predictor
+from jishi.training.run import versions
+
+BEFORE = "before"  # what the bundle that is compressed is called beside what comes of it
+
+
+@dataclass(frozen=True)
+class CompressSpec:
+    """What `jishi compress` is asked for."""
+
+    bundle: str = option(en="The bundle to make smaller or quicker.", zh="要压缩的模型包。")
+    method: tuple[Compressor, ...] = option(
+        en="How (onnx, int8, vocabulary), one way after the other.",
+        zh="方法（onnx、int8、vocabulary），可依次使用多种。",
+    )
+    out: str = option(en="The folder of the new bundle.", zh="新模型包的目录。")
+    data: DataSpec | None = option(
+        None,
+        "The rows: their test part judges, their training part is what methods fit themselves to; a file judges as a whole. Left "
+        "out, the rows that the bundle's run has kept beside it.",
+        "数据：其测试部分用于评判，训练部分供需要拟合的方法使用；若为文件则全部用于评判。省略时使用运行目录中保存的数据。",
+    )
+    tolerance: Annotated[float, Field(ge=0)] = option(
+        0.01,
+        "How far the score that decides may fall below that of the bundle given; what loses nothing must answer the same.",
+        "主指标相对原模型包最多可下降多少；无损方法则须给出相同答案。",
+    )
+    evaluate: Evaluator = option(
+        factory=lambda: registry.get(Evaluator, "task-score")(), en="How both are judged.", zh="如何评估。"
+    )
+
+
+def compress(wanted: CompressSpec) -> dict[str, Any]:
+    """{"out", "bytes" before and after, "hops": what each method changed}. Nothing is written where one changes too much.
+
+    Raises BundleError there, UsageError, DataError or ModelError where a method can't be used.
+    """
+    _check(wanted)
+    first = Predictor.load(wanted.bundle)
+    first.replay()
+    with tempfile.TemporaryDirectory() as folder:
+        rows = _rows(wanted, first, Path(folder) / "data")
+        answers = keep(first.examine(rows.rows))
+        hops, here, last = [], first, answers
+        for place, method in enumerate(wanted.method, start=1):
+            target = Path(wanted.out) if place == len(wanted.method) else Path(folder) / f"hop-{place}"
+            hop, last = _hop(wanted, method, here, rows, (answers, last), target)
+            hops.append(hop)
+            here = Predictor.load(target)
+            here.replay()
+    sizes = {BEFORE: _bytes(Path(wanted.bundle)), "after": _bytes(Path(wanted.out))}
+    return {"out": wanted.out, "runtime": here.runtime, "bytes": sizes, "part": rows.part, "hops": hops}
+
+
+def _check(wanted: CompressSpec) -> None:
+    if not wanted.method:
+        raise UsageError("compress.no-method", allowed=", ".join(registry.names(Compressor)))
+    out = Path(wanted.out)
+    if out.exists() and (out.resolve() == Path(wanted.bundle).resolve() or not (out / bundle.RECORD).is_file()):
+        raise UsageError("compress.out-taken", path=out)
+
+
+def _rows(wanted: CompressSpec, first: Predictor, folder: Path) -> Judged:
+    """Raises DataError where there are none, or where they have labels that the bundle does not know."""
+    beside = Path(wanted.bundle).absolute().parent / "data"
+    if wanted.data is None and not beside.is_dir():
+        raise UsageError("compress.no-data", path=beside)
+    found = judged(wanted.data or DataSpec(str(beside)), first.task, folder)
+    labels = getattr(first.task, "labels", ())
+    unknown = {row["label"] for row in found.rows if isinstance(row.get("label"), str)} - set(labels) if labels else ()
+    if unknown:
+        raise DataError("compress.other-labels", given=min(unknown), allowed=", ".join(labels[:20]))
+    return found
+
+
+def _hop(
+    wanted: CompressSpec,
+    method: Compressor,
+    here: Predictor,
+    rows: Judged,
+    answers: tuple[Sequence[Prediction], Sequence[Prediction]],
+    target: Path,
+) -> tuple[dict[str, Any], Sequence[Prediction]]:
+    """One method: what comes of it is written, read back, compared, and published if it may be; and its answers.
+
+    `answers` are those of the bundle given, to which its score is held, and of `here`.
+    """
+    name = registry.name_of(method)
+    if method.learns and not rows.train:
+        raise UsageError("compress.needs-rows", method=name)
+    tried = rows.train if method.learns else [here.from_json(probe["row"]) for probe in here.probes]
+    model, processor = method.apply(here, tried)
+    apart = isinstance(model, nn.Module) and adapters.weights(model)
+    alone = {key: value for key, value in here.record.items() if key != "base"}  # it brings its own weights and words
+    with bundle.publishing(target) as folder:
+        bundle.fill(folder, adapters.Apart(model) if apart else model, processor)
+        bundle.describe(folder, alone, here.probes, "")
+        made = Predictor.load(folder)
+        found = keep(made.examine(rows.rows))
+        first, last = answers
+        probed, moved = parity.probed(here, made), parity.difference(last, found)
+        evaluation = wanted.evaluate.evaluate(made, rows.rows, predictions=found, rivals={BEFORE: first})
+        pair = _pair(evaluation)
+        if method.lossless:
+            parity.same(name, probed, moved)
+        else:
+            parity.near(name, moved, evaluation["metric"], pair, wanted.tolerance)
+        hop = {
+            "hop": name, **probed.dump(), "part": rows.part, "judged": moved.dump(), "metric": evaluation["metric"], **pair,
+        }  # fmt: skip
+        record = _record(alone, here.path, method, rows, evaluation, hop)
+        probes = here.probes if method.lossless else made.probe(rows.rows)
+        bundle.describe(folder, record, probes, card.card(record))
+    return hop, found
+
+
+def _pair(evaluation: dict[str, Any]) -> dict[str, Any]:
+    """The score that decides, before and after, and the difference with its interval."""
+    metric, rival = evaluation["metric"], evaluation["rivals"][BEFORE]
+    scores = {BEFORE: rival["scores"][metric]["value"], "after": evaluation["scores"][metric]["value"]}
+    return {**scores, **{name: rival[name] for name in ("difference", "low", "high", "p_value")}}
+
+
+def _record(
+    old: Mapping[str, Any],
+    path: Path | None,
+    method: Compressor,
+    rows: Judged,
+    evaluation: dict[str, Any],
+    hop: dict[str, Any],
+) -> dict[str, Any]:
+    """The new bundle's `jishi.json`: what it was trained on stays, the scores are its own, and where it comes from is told."""
+    same = rows.data.fingerprint == old["data"]["fingerprint"]
+    return {
+        **old,
+        "scores": {"part": rows.part, "rows": evaluation["rows"], **evaluation["scores"]},
+        "level": evaluation["level"],
+        "calibration": {
+            name: evaluation["calibration"][name] for name in ("ece", "brier") if evaluation["calibration"]
+        },
+        "rivals": {**(old["rivals"] if same else {}), BEFORE: evaluation["rivals"][BEFORE]["scores"]},
+        "parity": [*old["parity"], hop],
+        "compression": [*old.get("compression", ()), spec.dump(method)],
+        "parent": bundle.read(path or "", verify=False).fingerprint,
+        "versions": versions(),
+        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def _bytes(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

@@ -1,0 +1,186 @@
+"""A model as an ONNX graph: exported from torch, kept in a bundle as `model.onnx` in the place of its weights, asked as before.
+
+The graph holds what the task asks of the model, no more: the inputs that it passes, and the outputs of that call. Sizes that
+hang on the rows (how many, how long) stay free.
+"""
+
+import logging
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+from torch import nn
+from transformers.utils import ModelOutput
+
+from jishi.core import registry
+from jishi.core.contracts import Modality, Row, Task
+from jishi.core.errors import MissingExtra, ModelError
+from jishi.models.folder import GRAPH as FILE
+
+EXTRA = "export"
+SHORT, LONG = 2, 3  # rows of the two batches that tell which sizes are free
+LARGEST = 2**31 - 1  # bytes of one file that holds graph and weights (protobuf)
+
+Run = Callable[[Mapping[str, numpy.ndarray]], Sequence[numpy.ndarray]]
+
+
+@dataclass
+class Graph:
+    """A graph that `run` works out, called as the model it was made from; it can't learn."""
+
+    config: Any
+    inputs: Sequence[str]
+    outputs: Sequence[str]
+    run: Run
+    training = False
+    device = torch.device("cpu")
+
+    def __call__(self, **given: Any) -> ModelOutput:
+        said = self.run({name: given[name].numpy() for name in self.inputs})
+        return ModelOutput(zip(self.outputs, map(torch.from_numpy, said), strict=True))
+
+    def eval(self) -> "Graph":
+        """As a model's: nothing in it is for training alone."""
+        return self
+
+    def train(self, mode: bool = True) -> "Graph":  # noqa: ARG002
+        """As a model's."""
+        return self
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A graph that is to be saved, with the configuration of its model."""
+
+    config: Any
+    content: bytes
+
+    def save_pretrained(self, folder: Path, **options: Any) -> None:  # noqa: ARG002
+        """Write both into a folder, as transformers' method of that name does with a model."""
+        self.config.save_pretrained(folder)
+        (folder / FILE).write_bytes(self.content)
+
+
+def of(predictor: Any, rows: Sequence[Row]) -> bytes:
+    """The graph that a predictor's bundle holds, or one made of its model."""
+    if isinstance(predictor.model, Graph):
+        return (predictor.path / FILE).read_bytes()
+    return content(predictor.task, predictor.model, predictor.processor, rows)
+
+
+def content(task: Task, model: Any, processor: Any, rows: Sequence[Row]) -> bytes:
+    """The graph of a model for a task, in fp32, as the bytes of its file; `rows` are some to try it on.
+
+    Raises ModelError where the task writes its answers, where an operator has no counterpart, or where the graph is too large.
+    """
+    if task.generates:
+        raise ModelError("models.graph-writes", task=registry.name_of(task))
+    calls = [_call(task, model, processor, some) for some in _batches(task, rows)]
+    names = list(calls[0].inputs)
+    free = tuple(
+        {
+            axis: torch.export.Dim.DYNAMIC
+            for axis, sizes in enumerate(zip(*(call.inputs[name].shape for call in calls), strict=True))
+            if len(set(sizes)) > 1
+        }
+        for name in names
+    )
+    with quiet(), tempfile.TemporaryDirectory() as folder:
+        try:
+            program = torch.onnx.export(
+                _Bare(model.eval(), names, calls[1].fixed, calls[1].outputs), tuple(calls[1].inputs.values()), dynamo=True,
+                dynamic_shapes=(free,), input_names=names, output_names=calls[1].outputs, verbose=False,
+            )  # fmt: skip
+        except ModuleNotFoundError as missing:
+            raise MissingExtra(str(missing.name), EXTRA) from missing
+        except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
+            raise ModelError("models.graph-fails", reason=_reason(error)) from error
+        file = Path(folder) / FILE
+        program.save(file)
+        if (
+            len(list(Path(folder).iterdir())) > 1 or file.stat().st_size > LARGEST
+        ):  # weights beside it: more than one file holds
+            raise ModelError("models.graph-too-large", allowed=LARGEST)
+        return file.read_bytes()
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What a task passes its model, tensors and what is fixed, and the names of the tensors it is told."""
+
+    inputs: Mapping[str, torch.Tensor]
+    fixed: Mapping[str, Any]
+    outputs: Sequence[str]
+
+
+class _Bare(nn.Module):
+    """The model from tensors to tensors."""
+
+    def __init__(
+        self, model: nn.Module, names: Sequence[str], fixed: Mapping[str, Any], outputs: Sequence[str]
+    ) -> None:
+        super().__init__()
+        self.model, self.names, self.fixed, self.outputs = model, names, fixed, outputs
+
+    def forward(self, *values: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        said = self.model(**dict(zip(self.names, values, strict=True)), **self.fixed)
+        return tuple(said[name] for name in self.outputs)
+
+
+def _call(task: Task, model: Any, processor: Any, rows: Sequence[Row]) -> _Call:
+    """The first call of the model when the task answers the rows."""
+    seen: list[_Call] = []
+
+    def hear(_: Any, __: Any, given: Mapping[str, Any], said: Any) -> None:
+        tensors = {name: value for name, value in given.items() if isinstance(value, torch.Tensor)}
+        fixed = {name: value for name, value in given.items() if name not in tensors}
+        seen.append(_Call(tensors, fixed, [name for name, value in said.items() if isinstance(value, torch.Tensor)]))
+
+    hook = model.eval().register_forward_hook(hear, with_kwargs=True)
+    try:
+        with torch.no_grad():  # tensors of inference mode can't be exported
+            task.forward(model, task.collate([task.encode(row, processor) for row in rows], processor))
+    finally:
+        hook.remove()
+    return seen[0]
+
+
+def _batches(task: Task, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    """Two batches that differ in every size that can: few rows, their texts cut short, and more, twice as long."""
+    texts = [name for name, kind in task.columns.items() if not registry.get(Modality, kind.rstrip("?")).binary]
+    for count, change in ((SHORT, _halved), (LONG, _doubled)):
+        some = [rows[place % len(rows)] for place in range(count)]
+        yield [{**row, **{name: change(row[name]) for name in texts if row.get(name)}} for row in some]
+
+
+def _halved(value: Any) -> Any:
+    return value[: len(value) // 2] or value if isinstance(value, str) else value
+
+
+def _doubled(value: Any) -> Any:
+    return f"{value} {value}" if isinstance(value, str) else value
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost reason, on one line."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the remarks of exporters and quantisers on libraries that are not there and steps that are not needed."""
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging.NOTSET)

@@ -1,0 +1,1 @@
+"""What works a bundle's answers out. One file a runtime."""

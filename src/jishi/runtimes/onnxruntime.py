@@ -1,0 +1,34 @@
+"""ONNX Runtime: graphs on any CPU, and the one that has kernels for its own int8."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from jishi.core.bundle import Bundle
+from jishi.core.contracts import Runtime
+from jishi.core.errors import MissingExtra, ModelError
+from jishi.models import graph, load
+
+
+@dataclass(frozen=True)
+class OnnxRuntime(Runtime):
+    """A graph, on as many threads as torch has."""
+
+    reads = graph.FILE
+
+    def open(self, read: Bundle, shared: Any = None) -> tuple[Any, Any]:  # noqa: ARG002
+        try:
+            import onnxruntime
+        except ModuleNotFoundError as missing:
+            raise MissingExtra(str(missing.name), graph.EXTRA) from missing
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = 3
+        try:
+            session = onnxruntime.InferenceSession(read.path / self.reads, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its errors have no common kind
+            raise ModelError("models.graph-broken", path=read.path / self.reads, reason=str(error)) from error
+        inputs, outputs = ([value.name for value in values] for values in (session.get_inputs(), session.get_outputs()))
+        config, processor = load.described(read.path)
+        return graph.Graph(config, inputs, outputs, lambda given: session.run(outputs, dict(given))), processor
