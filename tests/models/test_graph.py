@@ -21,8 +21,8 @@ TRIED = {
 }
 
 
-def made(name, rows, spec):
-    task = registry.get(Task, name)()
+def made(name, rows, spec, **options):
+    task = registry.get(Task, name)(**options)
     rows = [task.parse(row) for row in rows]
     base = load.base(spec)
     processor = load.processor(spec, rows)
@@ -51,15 +51,16 @@ def test_a_graph_says_what_the_model_says_of_one_row_and_of_many(name):
         assert max(float((old - new).abs().max()) for old, new in pairs) < 1e-5
 
 
-def test_rows_of_one_length_leave_the_length_free():
-    rows = [
-        {"text": text, "label": label} for text, label in (("good", "a"), ("baad", "b"), ("fine", "a"), ("poor", "b"))
-    ]
-    task, rows, model, processor = made("text-classification", rows, DESIGNS["text"])
+@pytest.mark.parametrize(
+    "texts", [["a", "b", "a", "b"], ["good " * 90, "fine " * 90, "baad " * 90, "poor " * 90]], ids=["short", "cut off"]
+)
+def test_rows_of_one_length_leave_the_length_free(texts):
+    rows = [{"text": text, "label": "ab"[i % 2]} for i, text in enumerate(texts)]
+    task, rows, model, processor = made("text-classification", rows, DESIGNS["text"], max_length=32)
     assert len({task.encode(row, processor)["length"] for row in rows}) == 1
     built = opened(graph.content(task, model, processor, rows), model.config)
-    longer = [task.encode({"text": "good fine " * 9}, processor)]
-    (old,), (new,) = (inference.outputs(task, one, longer, processor) for one in (model, built))
+    other = [task.encode({"text": f"{texts[0][:5]} {texts[1][:5]} b"}, processor)]
+    (old,), (new,) = (inference.outputs(task, one, other, processor) for one in (model, built))
     assert torch.allclose(old, new, atol=1e-5)
 
 

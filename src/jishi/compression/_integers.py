@@ -12,10 +12,7 @@ from typing import Any
 import numpy
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-SEVEN, EIGHT = (
-    63,
-    127,
-)  # the largest integer of a weight that is multiplied, and of one that is only looked up or widened
+SEVEN, EIGHT = 63, 127  # the largest integer of a weight that is multiplied, and of one that is only looked up
 ZERO = 128  # what stands for 0 among the unsigned bytes of a row
 TINY = 1e-12
 SMALLEST = 4096  # values of a weight that is worth it

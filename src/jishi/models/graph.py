@@ -25,6 +25,7 @@ from jishi.models.folder import GRAPH as FILE
 
 EXTRA = "export"
 SHORT, LONG = 2, 3  # rows of the two batches that tell which sizes are free
+LETTERS = 3  # of a text that is cut short
 LARGEST = 2**31 - 1  # bytes of one file that holds graph and weights (protobuf)
 
 Run = Callable[[Mapping[str, numpy.ndarray]], Sequence[numpy.ndarray]]
@@ -152,15 +153,15 @@ def _call(task: Task, model: Any, processor: Any, rows: Sequence[Row]) -> _Call:
 
 
 def _batches(task: Task, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
-    """Two batches that differ in every size that can: few rows, their texts cut short, and more, twice as long."""
+    """Two batches that differ in every size that can: few rows, the beginnings of their texts, and more, texts twice."""
     texts = [name for name, kind in task.columns.items() if not registry.get(Modality, kind.rstrip("?")).binary]
-    for count, change in ((SHORT, _halved), (LONG, _doubled)):
+    for count, change in ((SHORT, _begun), (LONG, _doubled)):
         some = [rows[place % len(rows)] for place in range(count)]
         yield [{**row, **{name: change(row[name]) for name in texts if row.get(name)}} for row in some]
 
 
-def _halved(value: Any) -> Any:
-    return value[: len(value) // 2] or value if isinstance(value, str) else value
+def _begun(value: Any) -> Any:
+    return value.strip()[:LETTERS] or value if isinstance(value, str) else value
 
 
 def _doubled(value: Any) -> Any:
