@@ -81,6 +81,9 @@ def test_several_ways_follow_one_another(run, tmp_path):
     record = bundle.read(tmp_path / "small").record
     assert [one["name"] for one in record["compression"]] == ["vocabulary", "int8"]
     assert [hop["hop"] for hop in record["parity"]] == ["merge", "vocabulary", "int8"]
+    assert record["parent"] == bundle.read(run / "bundle").fingerprint and record["graph"]
+    card = (tmp_path / "small" / "README.md").read_text(encoding="utf-8")
+    assert "vocabulary, int8" in card and record["parent"] in card and "from_pretrained" not in card
 
 
 def head(model):

@@ -3,7 +3,7 @@
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +17,7 @@ from jishi.core.kept import keep
 from jishi.data.spec import DataSpec
 from jishi.lifecycle import card, parity
 from jishi.lifecycle.judged import Judged, judged
-from jishi.models import adapters
+from jishi.models import adapters, graph
 from jishi.predictor import Predictor
 from jishi.training.run import versions
 
@@ -64,10 +64,8 @@ def compress(wanted: CompressSpec) -> dict[str, Any]:
         hops, here, last = [], first, answers
         for place, method in enumerate(wanted.method, start=1):
             target = Path(wanted.out) if place == len(wanted.method) else Path(folder) / f"hop-{place}"
-            hop, last = _hop(wanted, method, here, rows, (answers, last), target)
+            here, hop, last = _hop(wanted, method, here, rows, (answers, last), target)
             hops.append(hop)
-            here = Predictor.load(target)
-            here.replay()
     sizes = {BEFORE: _bytes(Path(wanted.bundle)), "after": _bytes(Path(wanted.out))}
     return {"out": wanted.out, "runtime": here.runtime, "bytes": sizes, "part": rows.part, "hops": hops}
 
@@ -100,8 +98,8 @@ def _hop(
     rows: Judged,
     answers: tuple[Sequence[Prediction], Sequence[Prediction]],
     target: Path,
-) -> tuple[dict[str, Any], Sequence[Prediction]]:
-    """One method: what comes of it is written, read back, compared, and published if it may be; and its answers.
+) -> tuple[Predictor, dict[str, Any], Sequence[Prediction]]:
+    """One method: what comes of it is written, read back, compared, and published if it may be; what it changed; its answers.
 
     `answers` are those of the bundle given, to which its score is held, and of `here`.
     """
@@ -128,10 +126,16 @@ def _hop(
         hop = {
             "hop": name, **probed.dump(), "part": rows.part, "judged": moved.dump(), "metric": evaluation["metric"], **pair,
         }  # fmt: skip
-        record = _record(alone, here.path, method, rows, evaluation, hop)
+        parent = {
+            "parent": bundle.read(wanted.bundle, verify=False).fingerprint,
+            "graph": (folder / graph.FILE).is_file(),
+        }
+        record = {**_record(alone, method, rows, evaluation, hop), **parent}
         probes = here.probes if method.lossless else made.probe(rows.rows)
         bundle.describe(folder, record, probes, card.card(record))
-    return hop, found
+        made = Predictor.load(folder)
+        made.replay()
+    return replace(made, path=target), hop, found
 
 
 def _pair(evaluation: dict[str, Any]) -> dict[str, Any]:
@@ -143,13 +147,12 @@ def _pair(evaluation: dict[str, Any]) -> dict[str, Any]:
 
 def _record(
     old: Mapping[str, Any],
-    path: Path | None,
     method: Compressor,
     rows: Judged,
     evaluation: dict[str, Any],
     hop: dict[str, Any],
 ) -> dict[str, Any]:
-    """The new bundle's `jishi.json`: what it was trained on stays, the scores are its own, and where it comes from is told."""
+    """The new bundle's `jishi.json`: what it was trained on stays, the scores are its own, and what was done to it is told."""
     same = rows.data.fingerprint == old["data"]["fingerprint"]
     return {
         **old,
@@ -161,7 +164,6 @@ def _record(
         "rivals": {**(old["rivals"] if same else {}), BEFORE: evaluation["rivals"][BEFORE]["scores"]},
         "parity": [*old["parity"], hop],
         "compression": [*old.get("compression", ()), spec.dump(method)],
-        "parent": bundle.read(path or "", verify=False).fingerprint,
         "versions": versions(),
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
