@@ -112,9 +112,16 @@ def test_an_unreadable_record_is_damage_even_unverified(tmp_path, content):
         bundle.read(tmp_path / "bundle", verify=False)
 
 
-def test_a_newer_format_asks_for_an_update(tmp_path):
-    with pytest.raises(BundleError, match="has format 4, this Jishi reads up to 3: update Jishi"):
-        written(tmp_path / "bundle", format=4)
+def test_a_newer_format_asks_for_an_update(tmp_path, monkeypatch):
+    with monkeypatch.context() as later:
+        later.setattr(bundle, "FORMAT", 5)
+        written(tmp_path / "bundle")
+    with pytest.raises(BundleError, match="has format 5, this Jishi reads up to 4: update Jishi"):
+        bundle.read(tmp_path / "bundle")
+
+
+def test_a_record_that_is_handed_on_gets_the_format_of_today(tmp_path):
+    assert written(tmp_path / "bundle", format=2).record["format"] == bundle.FORMAT
 
 
 def test_a_record_that_is_no_json_writes_nothing(tmp_path):

@@ -10,7 +10,7 @@ import torch
 import jishi
 import tiny
 from eight import picture
-from jishi.core import registry
+from jishi.core import bundle, registry
 from jishi.core.contracts import Adaptation
 from jishi.core.errors import BundleError, DataError, ModelError, TrainingError
 from jishi.predictor import Predictor
@@ -62,7 +62,7 @@ def test_what_can_not_be_folded_in_goes_with_the_bundle_and_is_no_base(reviews: 
     assert predictor.replay().flips == 0
     assert (run.bundle / "adapter.safetensors").is_file()
     record = json.loads((run.bundle / "jishi.json").read_text(encoding="utf-8"))
-    assert record["format"] == 3 and record["adaptation"]["ids"]
+    assert record["format"] == bundle.FORMAT and record["adaptation"]["ids"]
     with torch.no_grad():
         predictor.model.get_submodule("backbone.adapter").words.neg_()
     with pytest.raises(BundleError):  # the probes see the adapter

@@ -19,7 +19,7 @@ from jishi.core.contracts import Adaptation, Objective, Task
 from jishi.core.document import Document
 from jishi.core.errors import BundleError
 
-FORMAT = 3  # 2: what an adaptation could not fold in lies beside the model; 3: or without it, its base lies elsewhere
+FORMAT = 4  # 2: what an adaptation could not fold in lies beside the model; 3: or its base lies elsewhere; 4: graphs
 RECORD = "jishi.json"
 PROBES = "probes.jsonl"
 CARD = "README.md"
