@@ -34,6 +34,7 @@ class Case:
     task: Mapping[str, Any]
     ways: tuple[tuple[str, ...], ...]
     train: Mapping[str, Any]
+    adapt: str = "frozen"
 
 
 E5 = {"name": "e5-small", "vocabulary": "scripts"}
@@ -46,8 +47,12 @@ CASES = {
     "shopping_reviews_zh, e5-small": Case(
         "shopping_reviews_zh", E5, {"name": "text-classification", "max_length": 64}, WAYS, PROBE
     ),
-    "stsb_en, e5-small": Case("stsb_en", E5, {"name": "sentence-similarity", "max_length": 64}, WAYS, {"epochs": 0}),
-    "stsb_zh, e5-small": Case("stsb_zh", E5, {"name": "sentence-similarity", "max_length": 64}, WAYS, {"epochs": 0}),
+    "stsb_en, e5-small": Case(
+        "stsb_en", E5, {"name": "sentence-similarity", "max_length": 64}, WAYS, {"epochs": 0}, "full"
+    ),
+    "stsb_zh, e5-small": Case(
+        "stsb_zh", E5, {"name": "sentence-similarity", "max_length": 64}, WAYS, {"epochs": 0}, "full"
+    ),
     "sign_digits, efficientnet-lite0": Case(
         "sign_digits", "efficientnet-lite0", {"name": "image-classification"}, WAYS, PROBE
     ),
@@ -78,7 +83,7 @@ def run(name: str, case: Case, options: argparse.Namespace) -> dict[str, Any]:
     folder = options.out / name.replace(", ", "-")
     made = jishi.finetune(
         data={"train": str(options.data / case.data), "train_rows": ROWS, "validation_rows": 500}, out=str(folder),
-        model=case.model, task=case.task, adapt="frozen", train=case.train,
+        model=case.model, task=case.task, adapt=case.adapt, train=case.train,
     )  # fmt: skip
     found = {}
     for way in case.ways:
