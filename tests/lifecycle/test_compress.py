@@ -220,6 +220,24 @@ def test_what_can_not_be_done_is_one_sentence(code, run, tmp_path):
     assert caught.value.code == code and not (tmp_path / "out").exists() and "{" not in str(caught.value)
 
 
+@pytest.mark.parametrize("inside", [".", "small"])
+def test_a_bundle_is_never_written_into(inside, run, tmp_path):
+    shutil.copytree(run / "bundle", tmp_path / "bundle")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UsageError) as caught:
+        jishi.compress(tmp_path / "bundle", method=["onnx"], out=tmp_path / "bundle" / inside, data=run / "data")
+    assert caught.value.code == "compress.out-taken" and sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_graph_has_no_dropout_to_be_asked_under(run, exported, tmp_path):
+    rows = jsonl(tmp_path / "rows.jsonl", [{"text": "喜欢 退货"}, {"text": "坏了 值得买"}])
+    with pytest.raises(ModelError) as caught:
+        jishi.label(exported[1], data=rows, by="bald", out=tmp_path / "queue.jsonl")
+    assert caught.value.code == "label.no-dropout"
+    told = jishi.label(exported[1], data=rows, by="margin", out=tmp_path / "queue.jsonl")
+    assert told["asked"] == 2
+
+
 def test_a_graph_is_no_base_and_no_matter_for_ways_that_work_on_weights(run, exported, tmp_path):
     with pytest.raises(ModelError) as caught:
         load.base(ModelSpec(str(exported[1])))

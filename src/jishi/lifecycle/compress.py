@@ -73,8 +73,11 @@ def compress(wanted: CompressSpec) -> dict[str, Any]:
 def _check(wanted: CompressSpec) -> None:
     if not wanted.method:
         raise UsageError("compress.no-method", allowed=", ".join(registry.names(Compressor)))
-    out = Path(wanted.out)
-    if out.exists() and (out.resolve() == Path(wanted.bundle).resolve() or not (out / bundle.RECORD).is_file()):
+    out, given = Path(wanted.out), Path(wanted.bundle).resolve()
+    inside = (given / bundle.RECORD).is_file() and out.resolve().is_relative_to(
+        given
+    )  # a bundle is read only: it would no longer be what its manifest says
+    if inside or (out.exists() and not (out / bundle.RECORD).is_file()):
         raise UsageError("compress.out-taken", path=out)
 
 

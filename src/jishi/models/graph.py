@@ -46,6 +46,10 @@ class Graph:
         said = self.run({name: given[name].numpy() for name in self.inputs})
         return ModelOutput(zip(self.outputs, map(torch.from_numpy, said), strict=True))
 
+    def modules(self) -> Iterator[nn.Module]:
+        """As a model's: there is no layer in it to be changed."""
+        return iter(())
+
     def eval(self) -> "Graph":
         """As a model's: nothing in it is for training alone."""
         return self
