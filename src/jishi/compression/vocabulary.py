@@ -29,7 +29,7 @@ class Vocabulary(Compressor):
         if isinstance(predictor.model, graph.Graph):
             raise UsageError("compress.needs-weights", path=predictor.path, method="vocabulary")
         if "base" in predictor.record:
-            raise UsageError("compress.merge-first", path=predictor.path)
+            raise UsageError("compress.merge-first", path=predictor.path, method="vocabulary")
         if not hasattr(predictor.processor, "backend_tokenizer"):
             raise ModelError("compress.no-vocabulary")
         prefixes = {getattr(predictor.task, name, None) or "": None for name in ("prefix", "passage_prefix")}

@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager
 from dataclasses import MISSING, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
-from jishi.core.values import Base, Head, Loss, Pool, Rival, Treated, Unlabelled
+from jishi.core.values import Base, Compressed, Head, Loss, Pool, Rival, Treated, Unlabelled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -308,8 +308,9 @@ class Compressor(ABC):
     learns: ClassVar[bool] = False  # `rows` are training rows, which it fits itself to; else any, to try it on
 
     @abstractmethod
-    def apply(self, predictor: Any, rows: Sequence[Row]) -> tuple[Any, Any]:
+    def apply(self, predictor: Any, rows: Sequence[Row]) -> Compressed | tuple[Any, Any]:
         """What takes the place of a predictor's model and processor, which stay as they are; both have `save_pretrained`.
+        A model that comes with its `teaching` is trained on the rows before it is judged.
 
         Raises ModelError or UsageError where there is nothing it could work on.
         """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from jishi.core.errors import ModelError
 
@@ -59,6 +59,24 @@ class Loss:
     def weight(self, rows: int) -> float:
         """What the value weighs beside those of other batches, where its own batch had so many rows."""
         return rows if self.count is None else self.count
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """How much a model that was made small learns from the one it was made of, beside its task: the share of the loss that is
+    how far its outputs are from the other's, the weight of how far states are, and which blocks of both are held together."""
+
+    share: float
+    states: float
+    pairs: Sequence[tuple[int, int]]  # its own block, the other's
+
+
+class Compressed(NamedTuple):
+    """What a compressor makes: what answers now, and, where training rows can mend it, how it is taught by what answered."""
+
+    model: Any
+    processor: Any
+    teaching: Teaching | None = None
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,14 @@ from jishi.core import bundle, registry, spec
 from jishi.core.contracts import Compressor, Evaluator, Prediction, option
 from jishi.core.errors import DataError, UsageError
 from jishi.core.kept import keep
+from jishi.core.values import Compressed
 from jishi.data.spec import DataSpec
-from jishi.lifecycle import card, parity
+from jishi.lifecycle import card, heal, parity
 from jishi.lifecycle.judged import Judged, judged
 from jishi.models import adapters, graph
 from jishi.predictor import Predictor
 from jishi.training.run import versions
+from jishi.training.spec import TrainSpec
 
 BEFORE = "before"  # what the bundle that is compressed is called beside what comes of it
 
@@ -30,8 +32,8 @@ class CompressSpec:
 
     bundle: str = option(en="The bundle to make smaller or quicker.", zh="要压缩的模型包。")
     method: tuple[Compressor, ...] = option(
-        en="How (onnx, int8, vocabulary), one way after the other.",
-        zh="方法（onnx、int8、vocabulary），可依次使用多种。",
+        en="How (onnx, int8, pruning, vocabulary), one way after the other.",
+        zh="方法（onnx、int8、pruning、vocabulary），可依次使用多种。",
     )
     out: str = option(en="The folder of the new bundle.", zh="新模型包的目录。")
     data: DataSpec | None = option(
@@ -44,6 +46,11 @@ class CompressSpec:
         0.01,
         "How far the score that decides may fall below that of the bundle given; what loses nothing must answer the same.",
         "主指标相对原模型包最多可下降多少；无损方法则须给出相同答案。",
+    )
+    train: TrainSpec = option(
+        factory=TrainSpec,
+        en="How a method that takes parts of the model away (pruning) trains what is left.",
+        zh="去掉模型部分结构的方法（pruning）如何训练剩余部分。",
     )
     evaluate: Evaluator = option(
         factory=lambda: registry.get(Evaluator, "task-score")(), en="How both are judged.", zh="如何评估。"
@@ -110,7 +117,11 @@ def _hop(
     if method.learns and not rows.train:
         raise UsageError("compress.needs-rows", method=name)
     tried = rows.train if method.learns else [here.from_json(probe["row"]) for probe in here.probes]
-    model, processor = method.apply(here, tried)
+    made_of, healed = Compressed(*method.apply(here, tried)), {}
+    model, processor = made_of.model, made_of.processor
+    if made_of.teaching:
+        with tempfile.TemporaryDirectory() as own:
+            healed = {"healed": heal.heal(made_of, here, rows, wanted.train, Path(own))}
     apart = isinstance(model, nn.Module) and adapters.weights(model)
     alone = {key: value for key, value in here.record.items() if key != "base"}  # it brings its own weights and words
     with bundle.publishing(target) as folder:
@@ -127,7 +138,8 @@ def _hop(
         else:
             parity.near(name, moved, evaluation["metric"], pair, wanted.tolerance)
         hop = {
-            "hop": name, **probed.dump(), "part": rows.part, "judged": moved.dump(), "metric": evaluation["metric"], **pair,
+            "hop": name, **healed, **probed.dump(), "part": rows.part, "judged": moved.dump(),
+            "metric": evaluation["metric"], **pair,
         }  # fmt: skip
         parent = {
             "parent": bundle.read(wanted.bundle, verify=False).fingerprint,

@@ -1,7 +1,6 @@
 """Teach a small model what a large one holds of every token, block by block (TinyBERT, arXiv:1909.10351): texts are enough."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Self
 
@@ -11,8 +10,9 @@ from annotated_types import Ge
 from jishi.core import registry
 from jishi.core.contracts import Base, Batch, Features, Head, Loss, Modality, Objective, Row, option
 from jishi.core.errors import ModelError
-from jishi.models import depth, heads, tokens
+from jishi.models import depth, tokens
 from jishi.models.spec import ModelSpec
+from jishi.models.watched import watched
 from jishi.objectives import _teacher
 
 
@@ -73,9 +73,9 @@ class StateDistillation(Objective):
     def loss(self, model: Any, batch: Batch) -> Loss:
         inputs = {name: value for name, value in batch.items() if name != "teacher_ids"}
         teacher, mask = self._asked.on(batch["input_ids"].device), batch["attention_mask"].bool()
-        with _watched(model) as found:
+        with watched(model) as found:
             outputs = model(**inputs).last_hidden_state
-        with torch.no_grad(), _watched(teacher) as wanted:
+        with torch.no_grad(), watched(teacher) as wanted:
             teacher(**{**inputs, "input_ids": batch["teacher_ids"]})
         pairs = list(zip(found, (wanted[number] for number in self._pairs(len(found), len(wanted))), strict=True))
         apart = [_apart(ours, theirs, mask) for ours, theirs in pairs]
@@ -103,19 +103,3 @@ def _apart(found: torch.Tensor, wanted: torch.Tensor, mask: torch.Tensor) -> tor
     if found.shape[2] != wanted.shape[2]:
         raise ModelError("objectives.other-width", given=found.shape[2], allowed=wanted.shape[2])
     return (found[mask].float() - wanted[mask].float()).square().mean()
-
-
-@contextmanager
-def _watched(model: Any) -> Iterator[list[torch.Tensor]]:
-    """While this holds, what each block answers is noted, from bottom to top."""
-    seen: list[torch.Tensor] = []
-
-    def note(_: Any, __: Any, output: Any) -> None:
-        seen.append(output[0] if isinstance(output, tuple) else output)
-
-    hooks = [block.register_forward_hook(note) for block in heads.layers(model)]
-    try:
-        yield seen
-    finally:
-        for hook in hooks:
-            hook.remove()

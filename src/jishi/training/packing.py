@@ -99,6 +99,11 @@ def packed(model: nn.Module, batch: Batch) -> Iterator[Layout | None]:
             config._attn_implementation = implementation
 
 
+def is_packed(model: nn.Module) -> bool:
+    """Whether this is while `packed` holds for the model."""
+    return getattr(getattr(_backbone(model), "config", None), "_attn_implementation", None) == NAME
+
+
 def packable(model: nn.Module, objective: Objective, batch: Batch) -> bool:
     """Whether the model's outputs on a padded batch are the same when packed: it is tried, in evaluation mode."""
     config, mask = getattr(_backbone(model), "config", None), batch.get("attention_mask")

@@ -1,0 +1,91 @@
+"""A bundle of which half is taken out, taught again on its training rows, and held to the answers of the whole."""
+
+import json
+
+import pytest
+from transformers import AutoModelForSequenceClassification
+
+import jishi
+from jishi.core import bundle
+from jishi.core.errors import BundleError, UsageError
+from jishi.training.imitation import Imitation
+
+WORDS = {"good": ["很好用", "喜欢", "值得买"], "bad": ["质量很差", "退货", "坏了"]}
+ROWS = [
+    {"text": f"{words[i % 3]} {i} {words[(i + 1) % 3] * (i % 4)}", "label": label}
+    for i in range(40)
+    for label, words in WORDS.items()
+]
+TRAIN = {"epochs": 4, "batch_size": 8, "learning_rate": 1e-3, "threads": 1}
+
+
+def jsonl(path, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("healed")
+    jishi.finetune(
+        data=jsonl(folder / "rows.jsonl", ROWS), out=folder / "run",
+        model={"name": "transformer-encoder", "size": "nano", "pooling": "mean", "dropout": 0.0},
+        task={"name": "text-classification", "max_length": 32},
+        train={"epochs": 8, "batch_size": 8, "learning_rate": 3e-3, "threads": 1},
+    )  # fmt: skip
+    return folder / "run"
+
+
+def pruned(run, out, **train):
+    method = {"name": "pruning", "width": 0.75, "layers": 0.5}
+    return jishi.compress(run / "bundle", method=[method], out=out, train=TRAIN | train, tolerance=0.2)
+
+
+def test_what_is_left_is_smaller_and_heals(run, tmp_path):
+    told = pruned(run, tmp_path / "small")
+    (hop,) = told["hops"]
+    assert hop["healed"]["steps"] == 4 * 8 and hop["healed"]["loss"] < hop["healed"]["first_loss"]
+    assert told["bytes"]["after"] < told["bytes"]["before"] and hop["after"] >= hop["before"] - 0.2
+    record, first = bundle.read(tmp_path / "small").record, bundle.read(run / "bundle")
+    assert record["parent"] == first.fingerprint and not record["graph"]
+    assert record["compression"][0]["name"] == "pruning" and record["parity"][-1]["healed"]["train"]["epochs"] == 4
+    config = AutoModelForSequenceClassification.from_pretrained(tmp_path / "small").config
+    assert (config.backbone["num_hidden_layers"], config.backbone["intermediate_size"]) == (1, 64)
+    assert jishi.load(tmp_path / "small").replay().flips == 0
+
+
+def test_the_model_it_comes_of_stays_as_it_was(run, tmp_path):
+    before = bundle.read(run / "bundle").fingerprint
+    pruned(run, tmp_path / "one")
+    pruned(run, tmp_path / "other")
+    assert bundle.read(run / "bundle").fingerprint == before
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("one", "other")]
+    assert weights[0] == weights[1]
+
+
+def test_what_is_pruned_may_become_a_graph(run, tmp_path):
+    method = [{"name": "pruning", "width": 0.5}, "int8"]
+    told = jishi.compress(run / "bundle", method=method, out=tmp_path / "small", train=TRAIN, tolerance=0.2)
+    assert [hop["hop"] for hop in told["hops"]] == ["pruning", "int8"]
+    with pytest.raises(UsageError) as caught:
+        jishi.compress(tmp_path / "small", method=["pruning"], out=tmp_path / "again", data=run / "data")
+    assert caught.value.code == "compress.needs-weights"
+
+
+def test_what_does_not_heal_is_not_written(run, tmp_path, monkeypatch):
+    def astray(self, model, batch, ask):
+        return ask({**batch, "labels": 1 - batch["labels"]})  # taught the wrong way round
+
+    monkeypatch.setattr(Imitation, "loss", astray)
+    with pytest.raises(BundleError) as caught:
+        pruned(run, tmp_path / "small", learning_rate=1e-2)
+    assert caught.value.code == "compress.loses" and not list(tmp_path.iterdir())
+
+
+def test_a_few_rows_are_too_few(run, tmp_path):
+    for part, rows in (("train", ROWS[:3]), ("test", ROWS[40:60])):
+        jsonl(tmp_path / "few" / f"{part}.jsonl", rows)
+    with pytest.raises(UsageError) as caught:
+        jishi.compress(run / "bundle", method=["pruning"], out=tmp_path / "small", data=tmp_path / "few")
+    assert caught.value.code == "compress.few-rows" and not (tmp_path / "small").exists()
