@@ -89,3 +89,40 @@ def test_a_kernel_is_kept_within_half_a_step():
 def test_small_weights_and_products_of_two_inputs_stay_as_they_are():
     small = WEIGHT[:, :8]
     assert [node.op_type for node in product(small).graph.node] == ["MatMul"]
+
+
+def test_a_table_that_is_looked_up_and_multiplied_is_kept_once():
+    """As the output layer of many models is the table of their embeddings, turned over."""
+    table = RNG.normal(size=(80, 64)).astype(numpy.float32)
+    nodes = [
+        helper.make_node("Gather", ["table", "ids"], ["x"]),
+        helper.make_node("Transpose", ["table"], ["turned"], perm=[1, 0]),
+        helper.make_node("MatMul", ["x", "turned"], ["y"]),
+    ]
+    ids = [helper.make_tensor_value_info("ids", TensorProto.INT64, [None])]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)]
+    whole = helper.make_graph(nodes, "tried", ids, outputs, [numpy_helper.from_array(table, "table")])
+    made = integers(helper.make_model(whole, opset_imports=[helper.make_opsetid("", 20)], ir_version=10))
+    assert sum(numpy_helper.to_array(one).nbytes for one in made.graph.initializer) < table.nbytes / 3
+    asked = numpy.array([3, 79, 0], numpy.int64)
+    said = onnxruntime.InferenceSession(made.SerializeToString()).run(None, {"ids": asked})[0]
+    scale = numpy.abs(table).max(1, keepdims=True) / 63
+    found = (numpy.rint(table / scale) * scale)[asked]
+    assert numpy.allclose(said, by_hand(found, table.T), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("turned", [0, 1])
+def test_a_product_with_a_bias_is_that_of_whole_numbers_and_the_bias(turned):
+    x, bias = RNG.normal(size=(5, 64)).astype(numpy.float32), RNG.normal(size=80).astype(numpy.float32)
+    weight = WEIGHT.T.copy() if turned else WEIGHT
+    node = helper.make_node("Gemm", ["x", "w", "b"], ["y"], transB=turned)
+    made = integers(model(node, [(weight, "w"), (bias, "b")], [None, 64]))
+    assert any(one.op_type == "MatMulInteger" for one in made.graph.node)
+    assert numpy.allclose(run(made, x), by_hand(x, WEIGHT) + bias, rtol=1e-4, atol=1e-4)
+
+
+def test_a_product_that_is_more_than_a_sum_stays_as_it_is():
+    node = helper.make_node("Gemm", ["x", "w"], ["y"], alpha=0.5)
+    made = integers(model(node, [(WEIGHT, "w")], [None, 64]))
+    x = RNG.normal(size=(5, 64)).astype(numpy.float32)
+    assert numpy.allclose(run(made, x), 0.5 * x @ WEIGHT, atol=1e-5)

@@ -265,3 +265,20 @@ def test_an_adapter_is_folded_into_its_base(tmp_path):
     assert Predictor.load(tmp_path / "whole").replay().flips == 0
     with pytest.raises(ModelError):
         Predictor.load(tmp_path / "run" / "bundle")
+
+
+def test_a_bundle_that_writes_writes_the_same_as_a_graph_and_streams_it(tmp_path):
+    rows = [{"prompt": f"say {word} {i}", "answer": f"{word} {word} {i}"} for i in range(8) for word in ("a", "b", "c")]
+    jishi.finetune(
+        data=jsonl(tmp_path / "rows.jsonl", rows), out=tmp_path / "run", model={"name": "gpt2", "size": "nano"},
+        task={"name": "text-generation", "decoding": {"max_new_tokens": 12}},
+        train={"epochs": 4, "batch_size": 8, "learning_rate": 3e-3, "threads": 1},
+    )  # fmt: skip
+    told = jishi.compress(tmp_path / "run" / "bundle", method=["onnx", "int8"], out=tmp_path / "small", tolerance=1.0)
+    whole, integers = told["hops"]
+    assert (whole["flips"], whole["judged"]["flips"]) == (0, 0) and whole["max_difference"] <= 1e-5
+    assert integers["hop"] == "int8" and integers["max_difference"] > 0
+    made = Predictor.load(tmp_path / "small")
+    assert made.replay().flips == 0
+    text = made.predict(["say a 3"])[0]["text"]
+    assert "".join(made.generate_stream("say a 3")).strip() == text

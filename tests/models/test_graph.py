@@ -1,5 +1,7 @@
 """A model as a graph says what the model says, for rows of any number and length."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -8,6 +10,7 @@ from jishi.core import registry
 from jishi.core.contracts import Task
 from jishi.core.errors import ModelError
 from jishi.models import graph, inference, load
+from jishi.models.decoding import Decoding
 from jishi.models.spec import ModelSpec
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -33,7 +36,8 @@ def made(name, rows, spec, **options):
 
 def opened(content, config):
     session = onnxruntime.InferenceSession(content)
-    inputs, outputs = ([value.name for value in values] for values in (session.get_inputs(), session.get_outputs()))
+    inputs = {one.name: [size if isinstance(size, int) else None for size in one.shape] for one in session.get_inputs()}
+    outputs = [value.name for value in session.get_outputs()]
     return graph.Graph(config, inputs, outputs, lambda given: session.run(outputs, dict(given)))
 
 
@@ -64,11 +68,56 @@ def test_rows_of_one_length_leave_the_length_free(texts):
     assert torch.allclose(old, new, atol=1e-5)
 
 
-def test_tasks_that_write_are_refused():
-    task, rows, model, processor = made("text-generation", ROWS["text-generation"], DESIGNS["text-generation"])
+DECODERS = ["gpt2", "transformer-decoder"]
+WAYS = {
+    "greedy": {},
+    "sampling": {"method": "sampling", "top_p": 0.9, "seed": 3},
+    "beam": {"method": "beam", "beams": 3},
+}
+
+
+@pytest.fixture(scope="module", params=DECODERS)
+def decoder(request):
+    """A decoder, and the graph of its step."""
+    task, rows, model, processor = made(
+        "text-generation", ROWS["text-generation"], ModelSpec(request.param, size="nano"), max_length=48
+    )
+    return task, rows, model, opened(graph.content(task, model, processor, rows), model.config), processor
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_decoder_writes_as_a_graph_what_it_writes_as_a_model(way, decoder):
+    task, rows, model, built, processor = decoder
+    task = replace(task, decoding=Decoding(max_new_tokens=12, **WAYS[way]))
+    features = [task.encode(row, processor) for row in rows]
+    assert len({len(row["prompt_ids"]) for row in features}) > 1  # so there is padding
+    for some in (features, features[:1]):
+        for old, new in zip(
+            inference.outputs(task, model, some, processor),
+            inference.outputs(task, built, some, processor),
+            strict=True,
+        ):
+            assert old[:, 0].tolist() == new[:, 0].tolist()
+            assert torch.allclose(old[:, 1], new[:, 1], atol=1e-5)
+
+
+def test_a_graph_foresees_a_text_as_its_model_does(decoder):
+    task, rows, model, built, processor = decoder
+    batch = task.collate([task.encode(row, processor) for row in rows], processor)
+    with torch.no_grad():
+        old, new = (task.loss(one, batch) for one in (model, built))
+    assert old.count == new.count > len(rows) and float(old.value) == pytest.approx(float(new.value), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "spec", [ModelSpec("bart", size="nano"), ModelSpec("lstm", size="nano")], ids=lambda one: one.name
+)
+def test_a_model_that_keeps_more_than_keys_and_values_is_refused(spec):
+    name = "translation" if spec.name == "bart" else "text-generation"
+    task, rows, model, processor = made(name, ROWS[name], spec)
     with pytest.raises(ModelError) as caught:
         graph.content(task, model, processor, rows)
-    assert caught.value.code == "models.graph-writes"
+    assert caught.value.code == "models.graph-writes" and caught.value.values["kind"]
 
 
 def test_a_model_that_has_no_graph_is_refused_with_the_reason():

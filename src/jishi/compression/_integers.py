@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 SEVEN, EIGHT = 63, 127  # the largest integer of a weight that is multiplied, and of one that is only looked up
 ZERO = 128  # what stands for 0 among the unsigned bytes of a row
@@ -21,9 +21,10 @@ AXES, FLOOR, STEP, ZERO_FLOAT, ZERO_BYTE = (f"jishi.{name}" for name in ("axes",
 
 @dataclass
 class Rewrite:
-    """The nodes and weights of the new graph, as they are made."""
+    """The nodes and weights of the new graph, as they are made; `turned` names weights that are used turned over (N, K)."""
 
     weights: Mapping[str, numpy.ndarray]
+    turned: Mapping[str, str] = field(default_factory=dict)
     nodes: list[NodeProto] = field(default_factory=list)
     made: dict[str, numpy.ndarray] = field(default_factory=dict)
     rows: dict[str, tuple[str, str]] = field(default_factory=dict)  # what is multiplied → its integers, its scales
@@ -44,6 +45,19 @@ class Rewrite:
             }
         return names
 
+    def columns(self, name: str) -> tuple[str, str]:
+        """The integers (K, N) and the scales (N) of a weight that is multiplied; of a table that is looked up as well (the
+        output layer of many models) one set of integers serves both."""
+        if name not in self.turned:
+            return self.weight(name, 0, SEVEN)
+        values, scales = self.weight(self.turned[name], -1, SEVEN)
+        if f"{name}.columns" not in self.rows:
+            self.rows[f"{name}.columns"] = (
+                self.add("Transpose", [values], f"{name}.integers", perm=[1, 0]),
+                self.add("Transpose", [scales], f"{name}.scale", perm=[1, 0]),
+            )
+        return self.rows[f"{name}.columns"]
+
     def quantised(self, name: str) -> tuple[str, str]:
         """The bytes and the scales of rows that are multiplied, worked out once however many weights they meet."""
         if name not in self.rows:
@@ -59,9 +73,10 @@ def integers(model: ModelProto) -> ModelProto:
     """The model with its products in integers (in place); tables that are looked up and kernels shrink as well."""
     graph = model.graph
     weights = {one.name: numpy_helper.to_array(one) for one in graph.initializer if _worth_it(one)}
-    new = Rewrite(weights)
+    new = Rewrite(weights, _turned(graph, weights))
     for node in graph.node:
-        _widen(new, node, _place(node, weights))
+        if node.output[0] not in new.turned:
+            _widen(new, node, _place(node, new))
     used = {name for node in new.nodes for name in node.input} | {value.name for value in graph.output}
     kept = [one for one in graph.initializer if one.name in used]
     del (
@@ -72,6 +87,17 @@ def integers(model: ModelProto) -> ModelProto:
     graph.node.extend(new.nodes)
     graph.initializer.extend([*kept, *(numpy_helper.from_array(value, name) for name, value in _made(new, used))])
     return model
+
+
+def _turned(graph: GraphProto, weights: Mapping[str, numpy.ndarray]) -> dict[str, str]:
+    """Weights that are turned over to be multiplied, and for nothing else."""
+    found = {
+        node.output[0]: node.input[0]
+        for node in graph.node
+        if node.op_type == "Transpose" and node.input[0] in weights and weights[node.input[0]].ndim == 2
+    }
+    others = {name for node in graph.node for name in node.input if node.op_type != "MatMul" or name != node.input[1]}
+    return {turned: name for turned, name in found.items() if turned not in others}
 
 
 def _made(new: Rewrite, used: set[str]) -> Iterator[tuple[str, numpy.ndarray]]:
@@ -87,11 +113,17 @@ def _worth_it(one: TensorProto) -> bool:
     return one.data_type == TensorProto.FLOAT and len(one.dims) > 1 and int(numpy.prod(one.dims)) >= SMALLEST
 
 
-def _place(node: NodeProto, weights: Mapping[str, numpy.ndarray]) -> str | None:
+def _place(node: NodeProto, new: Rewrite) -> str | None:
     """The weight of a node, where it stands in the place that its kind has for one."""
-    places = {"MatMul": 1, "Gather": 0, "Conv": 1}
+    places = {"MatMul": 1, "Gemm": 1, "Gather": 0, "Conv": 1}
     name = node.input[places[node.op_type]] if node.op_type in places else None
-    if name not in weights or (node.op_type == "MatMul" and weights[name].ndim > 2):
+    if node.op_type == "MatMul" and name in new.turned:
+        return name
+    if name not in new.weights or (node.op_type == "MatMul" and new.weights[name].ndim > 2):
+        return None
+    if node.op_type == "Gemm" and any(
+        one.name != "transB" and one.f != 1 for one in node.attribute
+    ):  # a sum alone is wanted
         return None
     return name
 
@@ -103,22 +135,44 @@ def _widen(new: Rewrite, node: NodeProto, weight: str | None) -> None:
         return
     out = node.output[0]
     if node.op_type == "MatMul":
-        values, scales = new.weight(weight, 0, SEVEN)
-        rows, sizes = new.quantised(node.input[0])
-        product = new.add("MatMulInteger", [rows, values, ZERO_BYTE], f"{out}.integers")
-        sized = new.add(
-            "Mul", [new.add("Cast", [product], f"{out}.float", to=TensorProto.FLOAT), sizes], f"{out}.sized"
-        )
-        new.add("Mul", [sized, scales], out)
+        _multiplied(new, node.input[0], new.columns(weight), out)
+    elif node.op_type == "Gemm":
+        _summed(new, node, weight)
     elif node.op_type == "Gather":
-        values, scales = new.weight(weight, -1, EIGHT)
+        values, scales = new.weight(weight, -1, SEVEN if weight in new.turned.values() else EIGHT)
         found, size = (new.add("Gather", [name, node.input[1]], f"{out}.{name}") for name in (values, scales))
         new.add("Mul", [new.add("Cast", [found], f"{out}.float", to=TensorProto.FLOAT), size], out)
     else:
-        axes = tuple(range(1, new.weights[weight].ndim))
-        values, scales = new.weight(weight, axes, EIGHT)  # type: ignore[arg-type]
-        wide = new.add("Mul", [new.add("Cast", [values], f"{out}.wide", to=TensorProto.FLOAT), scales], f"{out}.kernel")
-        copy = NodeProto()
-        copy.CopyFrom(node)
-        copy.input[1] = wide
-        new.nodes.append(copy)
+        _convolved(new, node, weight)
+
+
+def _multiplied(new: Rewrite, rows: str, columns: tuple[str, str], out: str) -> str:
+    """Rows times a weight in integers, each sum brought back by the scales of its row and its column."""
+    (given, sizes), (values, scales) = new.quantised(rows), columns
+    product = new.add("MatMulInteger", [given, values, ZERO_BYTE], f"{out}.integers")
+    sized = new.add("Mul", [new.add("Cast", [product], f"{out}.float", to=TensorProto.FLOAT), sizes], f"{out}.sized")
+    return new.add("Mul", [sized, scales], out)
+
+
+def _summed(new: Rewrite, node: NodeProto, weight: str) -> None:
+    """A product with a sum after it; where the weight is to be turned over, its integers are kept so."""
+    out, bias = node.output[0], list(node.input[2:])
+    if any(one.name == "transB" and one.i for one in node.attribute):
+        new.turned = {**new.turned, f"{weight}.turned": weight}
+        columns = new.columns(f"{weight}.turned")
+    else:
+        columns = new.columns(weight)
+    product = _multiplied(new, node.input[0], columns, f"{out}.product" if bias else out)
+    if bias:
+        new.add("Add", [product, *bias], out)
+
+
+def _convolved(new: Rewrite, node: NodeProto, weight: str) -> None:
+    """A kernel kept in integers and widened before it is used."""
+    out, axes = node.output[0], tuple(range(1, new.weights[weight].ndim))
+    values, scales = new.weight(weight, axes, EIGHT)  # type: ignore[arg-type]
+    wide = new.add("Mul", [new.add("Cast", [values], f"{out}.wide", to=TensorProto.FLOAT), scales], f"{out}.kernel")
+    copy = NodeProto()
+    copy.CopyFrom(node)
+    copy.input[1] = wide
+    new.nodes.append(copy)

@@ -11,7 +11,8 @@ from jishi.models import graph
 
 @dataclass(frozen=True)
 class Onnx(Compressor):
-    """Exported by torch's own exporter (dynamo), sizes of batches free; the runtime is chosen where it is loaded."""
+    """Exported by torch's own exporter (dynamo), sizes of batches free; the runtime is chosen where it is loaded.
+    Of a decoder that writes it holds one step."""
 
     lossless = True
 

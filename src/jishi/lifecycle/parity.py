@@ -11,7 +11,7 @@ from jishi.core.contracts import Prediction
 from jishi.core.errors import BundleError
 from jishi.predictor import Predictor, decision, numbers
 
-EXACT = 1e-5  # how far a score may move where nothing but rounding may change
+EXACT = 1e-5  # how far a score may move (relative above 1) where nothing but rounding may change
 SHOWN = 5  # rows whose answers changed, in a sentence
 
 
@@ -37,7 +37,9 @@ def difference(before: Sequence[Prediction], after: Sequence[Prediction]) -> Dif
     for place, (old, new) in enumerate(zip(before, after, strict=True)):
         pairs = list(numbers(old)), list(numbers(new))
         apart = (
-            [abs(one - other) for one, other in zip(*pairs, strict=True)] if len(pairs[0]) == len(pairs[1]) else None
+            [abs(one - other) / max(1.0, abs(one)) for one, other in zip(*pairs, strict=True)]
+            if len(pairs[0]) == len(pairs[1])
+            else None
         )
         moved.append(apart or [])
         rounding = apart and not numpy.max(apart) > EXACT

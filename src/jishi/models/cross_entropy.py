@@ -31,6 +31,8 @@ def cross_entropy(
     Where the logits would be many, the states (N, D) that the output layer reads stand in their place. With `smoothing`
     that share of each target is spread evenly over the vocabulary (arXiv:1512.00567).
     """
+    if not isinstance(model, nn.Module):  # a graph: nothing can be taken out of it
+        return _plain(model, inputs, places, targets, smoothing)
     layer = whole(model).get_output_embeddings()
     if type(layer) is not nn.Linear or len(targets) <= FEW * _step(layer.weight):  # a wrapped one does more
         return _plain(model, inputs, places, targets, smoothing)
@@ -65,9 +67,8 @@ def logits_at(model: Any, inputs: Batch, places: torch.Tensor) -> torch.Tensor:
         output.last_hidden_state = output.last_hidden_state[places][None]
         return output
 
-    inner = whole(model)
-    if getattr(inner, "reads_rows", False):
-        return model(**inputs).logits[places]
+    if not isinstance(model, nn.Module) or getattr(inner := whole(model), "reads_rows", False):
+        return model(**inputs).logits[places]  # type: ignore[no-any-return]
     last = inner.get_decoder() if inner.config.is_encoder_decoder else inner.base_model
     hook = last.register_forward_hook(gather)
     try:

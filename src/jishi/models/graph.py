@@ -1,9 +1,11 @@
 """A model as an ONNX graph: exported from torch, kept in a bundle as `model.onnx` in the place of its weights, asked as before.
 
 The graph holds what the task asks of the model, no more: the inputs that it passes, and the outputs of that call. Sizes that
-hang on the rows (how many, how long) stay free.
+hang on the rows (how many, how long) stay free. Of a decoder that writes it holds one step, see `memory`.
 """
 
+import contextlib
+import inspect
 import logging
 import tempfile
 import warnings
@@ -21,6 +23,8 @@ from transformers.utils import ModelOutput
 from jishi.core import registry
 from jishi.core.contracts import Modality, Row, Task
 from jishi.core.errors import MissingExtra, ModelError
+from jishi.models import memory
+from jishi.models.cross_entropy import whole
 from jishi.models.folder import GRAPH as FILE
 
 EXTRA = "export"
@@ -33,18 +37,26 @@ Run = Callable[[Mapping[str, numpy.ndarray]], Sequence[numpy.ndarray]]
 
 @dataclass
 class Graph:
-    """A graph that `run` works out, called as the model it was made from; it can't learn."""
+    """A graph that `run` works out, called as the model it was made from; it can't learn.
+
+    `inputs` are its names with their shapes, None where a size is free.
+    """
 
     config: Any
-    inputs: Sequence[str]
+    inputs: Mapping[str, Sequence[int | None]]
     outputs: Sequence[str]
     run: Run
     training = False
     device = torch.device("cpu")
 
     def __call__(self, **given: Any) -> ModelOutput:
-        said = self.run({name: given[name].numpy() for name in self.inputs})
-        return ModelOutput(zip(self.outputs, map(torch.from_numpy, said), strict=True))
+        if not memory.remembers(self.inputs):
+            return _tensors(self._said({name: given[name].numpy() for name in self.inputs}))
+        said, kept = memory.told(self._said(memory.asked(self.inputs, given)))
+        return ModelOutput(**_tensors(said), past_key_values=kept)
+
+    def _said(self, given: Mapping[str, numpy.ndarray]) -> dict[str, numpy.ndarray]:
+        return dict(zip(self.outputs, self.run(given), strict=True))
 
     def modules(self) -> Iterator[nn.Module]:
         """As a model's: there is no layer in it to be changed."""
@@ -82,25 +94,15 @@ def of(predictor: Any, rows: Sequence[Row]) -> bytes:
 def content(task: Task, model: Any, processor: Any, rows: Sequence[Row]) -> bytes:
     """The graph of a model for a task, in fp32, as the bytes of its file; `rows` are some to try it on.
 
-    Raises ModelError where the task writes its answers, where an operator has no counterpart, or where the graph is too large.
+    Raises ModelError where the task writes its answers with an encoder or a model that keeps no keys and values, where an
+    operator has no counterpart, or where the graph is too large.
     """
-    if task.generates:
-        raise ModelError("models.graph-writes", task=registry.name_of(task))
-    calls = [_call(task, model, processor, some) for some in _batches(task, rows)]
-    names = list(calls[0].inputs)
-    free = tuple(
-        {
-            axis: torch.export.Dim.DYNAMIC
-            for axis, sizes in enumerate(zip(*(call.inputs[name].shape for call in calls), strict=True))
-            if len(set(sizes)) > 1
-        }
-        for name in names
-    )
+    traced = (_step if task.generates else _whole)(task, model.eval(), processor, rows)
     with quiet(), tempfile.TemporaryDirectory() as folder:
         try:
             program = torch.onnx.export(
-                _Bare(model.eval(), names, calls[1].fixed, calls[1].outputs), tuple(calls[1].inputs.values()), dynamo=True,
-                dynamic_shapes=(free,), input_names=names, output_names=calls[1].outputs, verbose=False,
+                traced.module, tuple(traced.inputs.values()), dynamo=True, dynamic_shapes=(tuple(traced.free),),
+                input_names=list(traced.inputs), output_names=list(traced.outputs), verbose=False,
             )  # fmt: skip
         except ModuleNotFoundError as missing:
             raise MissingExtra(str(missing.name), EXTRA) from missing
@@ -113,6 +115,46 @@ def content(task: Task, model: Any, processor: Any, rows: Sequence[Row]) -> byte
         ):  # weights beside it: more than one file holds
             raise ModelError("models.graph-too-large", allowed=LARGEST)
         return file.read_bytes()
+
+
+@dataclass(frozen=True)
+class _Traced:
+    """What the exporter follows: a module, tensors to try it on with the sizes that are free, and what it tells."""
+
+    module: nn.Module
+    inputs: Mapping[str, torch.Tensor]
+    free: Sequence[Mapping[int, Any]]
+    outputs: Sequence[str]
+
+
+def _whole(task: Task, model: Any, processor: Any, rows: Sequence[Row]) -> _Traced:
+    """A model that answers in one call."""
+    calls = [_call(task, model, processor, some) for some in _batches(task, rows)]
+    names, last = list(calls[0].inputs), calls[1]
+    free = [
+        {
+            axis: torch.export.Dim.DYNAMIC
+            for axis, sizes in enumerate(zip(*(call.inputs[name].shape for call in calls), strict=True))
+            if len(set(sizes)) > 1
+        }
+        for name in names
+    ]
+    return _Traced(_Bare(model, names, last.fixed, last.outputs), last.inputs, free, last.outputs)
+
+
+def _step(task: Task, model: Any, processor: Any, rows: Sequence[Row]) -> _Traced:
+    """A decoder that writes, one step of it. Raises ModelError where the model is no decoder with keys and values."""
+    some = list(_batches(task, rows))[1]
+    with torch.no_grad():
+        heard = {} if model.config.is_encoder_decoder else _call(task, model, processor, some).inputs
+        read = {name: value.clone() for name, value in heard.items()}  # of no inference mode any more
+        past = memory.kept(model, read) if read else None
+    if past is None:
+        raise ModelError("models.graph-writes", task=registry.name_of(task), kind=type(whole(model)).__name__)
+    inputs = memory.step(read, past)
+    module = memory.Step(model, list(inputs), "logits_to_keep" in inspect.signature(whole(model).forward).parameters)
+    outputs = ["logits", *(f"{memory.PRESENT}{place}" for place in range(len(past)))]
+    return _Traced(module, inputs, [memory.free(name) for name in inputs], outputs)
 
 
 @dataclass(frozen=True)
@@ -146,14 +188,19 @@ def _call(task: Task, model: Any, processor: Any, rows: Sequence[Row]) -> _Call:
         tensors = {name: value for name, value in given.items() if isinstance(value, torch.Tensor)}
         fixed = {name: value for name, value in given.items() if name not in tensors}
         seen.append(_Call(tensors, fixed, [name for name, value in said.items() if isinstance(value, torch.Tensor)]))
+        raise _Heard
 
     hook = model.eval().register_forward_hook(hear, with_kwargs=True)
     try:
-        with torch.no_grad():  # tensors of inference mode can't be exported
+        with torch.no_grad(), contextlib.suppress(_Heard):  # tensors of inference mode can't be exported
             task.forward(model, task.collate([task.encode(row, processor) for row in rows], processor))
     finally:
         hook.remove()
     return seen[0]
+
+
+class _Heard(Exception):
+    """Nothing more need be asked: to write a whole answer is dear."""
 
 
 def _batches(task: Task, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
@@ -162,6 +209,10 @@ def _batches(task: Task, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
     for count, change in ((SHORT, _begun), (LONG, _doubled)):
         some = [rows[place % len(rows)] for place in range(count)]
         yield [{**row, **{name: change(row[name]) for name in texts if row.get(name)}} for row in some]
+
+
+def _tensors(said: Mapping[str, numpy.ndarray]) -> ModelOutput:
+    return ModelOutput({name: torch.from_numpy(value) for name, value in said.items()})
 
 
 def _begun(value: Any) -> Any:

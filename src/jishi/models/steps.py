@@ -10,6 +10,7 @@ import torch
 
 from jishi.core.contracts import Batch
 from jishi.models.cross_entropy import whole
+from jishi.models.graph import Graph
 
 ENDLESS = 2**31
 
@@ -21,15 +22,14 @@ class Steps:
     """
 
     def __init__(self, model: Any, batch: Batch) -> None:
-        inner = whole(model)
         self.model = model
-        self.takes = inspect.signature(inner.forward).parameters
+        self.takes = model.inputs if isinstance(model, Graph) else inspect.signature(whole(model).forward).parameters
         self.fixed: dict[str, Any] = {}
         self.cache: Any = None
         ids, mask = batch["input_ids"], batch["attention_mask"]
         self.prompts = [row[kept].tolist() for row, kept in zip(ids, mask.bool(), strict=True)]
         if model.config.is_encoder_decoder:
-            states = inner.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
+            states = whole(model).get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
             self.fixed = {"states": states, "input_ids": ids, "attention_mask": mask}
             self.ids = ids.new_full((len(ids), 1), model.config.decoder_start_token_id)
             self.said = [row.tolist() for row in self.ids]

@@ -29,6 +29,10 @@ class OnnxRuntime(Runtime):
             session = onnxruntime.InferenceSession(read.path / self.reads, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its errors have no common kind
             raise ModelError("models.graph-broken", path=read.path / self.reads, reason=str(error)) from error
-        inputs, outputs = ([value.name for value in values] for values in (session.get_inputs(), session.get_outputs()))
+        inputs = {
+            value.name: [size if isinstance(size, int) else None for size in value.shape]
+            for value in session.get_inputs()
+        }
+        outputs = [value.name for value in session.get_outputs()]
         config, processor = load.described(read.path)
         return graph.Graph(config, inputs, outputs, lambda given: session.run(outputs, dict(given))), processor

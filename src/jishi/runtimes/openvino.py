@@ -28,7 +28,11 @@ class OpenVino(Runtime):
             compiled = openvino.Core().compile_model(read.path / self.reads, "CPU", how)
         except RuntimeError as error:
             raise ModelError("models.graph-broken", path=read.path / self.reads, reason=str(error)) from error
-        inputs, outputs = ([value.get_any_name() for value in values] for values in (compiled.inputs, compiled.outputs))
+        inputs = {
+            value.get_any_name(): [None if size.is_dynamic else size.get_length() for size in value.get_partial_shape()]
+            for value in compiled.inputs
+        }
+        outputs = [value.get_any_name() for value in compiled.outputs]
         request = compiled.create_infer_request()
 
         def run(given: Any) -> list[Any]:

@@ -1,0 +1,119 @@
+"""What a model that writes keeps of what it has read, where it is a graph: keys and values go in with each step and come out.
+
+The graph is one step of a decoder: the tokens that are new (B, T), which of all so far are no padding (B, P + T), their
+positions, the keys and values of the P before, and the places among the T whose logits are asked for.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy
+import torch
+from torch import nn
+
+PAST, PRESENT = "past.", "present."  # and a number: keys and values of the layers in turn
+PLACES = "places"
+NEW = 2  # tokens of the step that is tried: with one, its number would be taken for fixed
+
+Arrays = Mapping[str, numpy.ndarray]
+
+
+@dataclass
+class Memory:
+    """Keys and values of all layers in turn, each (B, heads, P, D)."""
+
+    values: Sequence[numpy.ndarray]
+
+    @property
+    def length(self) -> int:
+        """P, padding counted."""
+        return int(self.values[0].shape[2])
+
+    def batch_select_indices(self, rows: torch.Tensor) -> None:
+        """Go on with these rows, as transformers' caches do."""
+        self.values = [value[rows.numpy()] for value in self.values]
+
+
+def remembers(inputs: Mapping[str, Any]) -> bool:
+    """Whether a graph with these inputs is a step."""
+    return PLACES in inputs
+
+
+def asked(shapes: Mapping[str, Sequence[int | None]], given: Mapping[str, Any]) -> dict[str, numpy.ndarray]:
+    """What a step is to be given where the model would have been called so; `shapes` are its inputs."""
+    ids: torch.Tensor = given["input_ids"]
+    rows, new = ids.shape
+    before: Memory | None = given.get("past_key_values")
+    start = before.length if before else 0
+    keep = given.get("logits_to_keep", 0)
+    found = {
+        "input_ids": ids.numpy(), "attention_mask": given["attention_mask"].numpy(),
+        PLACES: numpy.arange(max(new - keep, 0) if keep else 0, new),
+    }  # fmt: skip
+    if "position_ids" in shapes:
+        positions = given.get("position_ids")
+        found["position_ids"] = (
+            torch.arange(start, start + new).expand(rows, new).numpy() if positions is None else positions.numpy()
+        )
+    past = [name for name in shapes if name.startswith(PAST)]
+    empty = [numpy.zeros((rows, shapes[name][1] or 0, 0, shapes[name][3] or 0), numpy.float32) for name in past]
+    return {**found, **dict(zip(past, before.values if before else empty, strict=True))}
+
+
+def told(said: Arrays) -> tuple[Arrays, Memory]:
+    """What a step said, and what is to be kept of it."""
+    kept = [value for name, value in said.items() if name.startswith(PRESENT)]
+    return {name: value for name, value in said.items() if not name.startswith(PRESENT)}, Memory(kept)
+
+
+def kept(model: Any, read: Mapping[str, torch.Tensor]) -> list[torch.Tensor] | None:
+    """Keys and values of a prompt that was read; None where the model keeps anything else (a window, a state)."""
+    from transformers.cache_utils import DynamicCache, DynamicLayer
+
+    cache = model(**read, use_cache=True).past_key_values
+    if type(cache) is not DynamicCache or any(type(layer) is not DynamicLayer for layer in cache.layers):
+        return None
+    return [value for layer in cache.layers for value in (layer.keys, layer.values)]
+
+
+def step(read: Mapping[str, torch.Tensor], past: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+    """A step to try the model on: the last tokens of a prompt, once more."""
+    ids, mask = read["input_ids"], read["attention_mask"]
+    found = {"input_ids": ids[:, -NEW:], "attention_mask": torch.cat([mask, mask.new_ones(len(ids), NEW)], 1)}
+    if "position_ids" in read:
+        found["position_ids"] = read["position_ids"][:, -1:] + torch.arange(1, NEW + 1)
+    return {**found, PLACES: torch.arange(NEW), **{f"{PAST}{place}": value for place, value in enumerate(past)}}
+
+
+def free(name: str) -> dict[int, Any]:
+    """The sizes of an input that hang on what is asked."""
+    axes = (0,) if name == PLACES else (0, 2) if name.startswith(PAST) else (0, 1)
+    return dict.fromkeys(axes, torch.export.Dim.DYNAMIC)
+
+
+class Step(nn.Module):
+    """A decoder from tensors to tensors: logits (B, places, V), then keys and values."""
+
+    def __init__(self, model: nn.Module, names: Sequence[str], takes_places: bool) -> None:
+        super().__init__()
+        self.model, self.names, self.takes_places = model, names, takes_places
+
+    def forward(self, *values: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        from transformers.cache_utils import DynamicCache
+
+        named = dict(zip(self.names, values, strict=True))
+        places = named.pop(PLACES)
+        past = [named.pop(name) for name in self.names if name.startswith(PAST)]
+        if self.takes_places:
+            named["logits_to_keep"] = places
+        cache = DynamicCache(list(zip(past[::2], past[1::2], strict=True)))
+        said = self.model(**named, past_key_values=cache, use_cache=True)
+        logits = said.logits if self.takes_places else said.logits[:, places]
+        return logits, *_flat(said.past_key_values)
+
+
+def _flat(cache: Any) -> Iterator[torch.Tensor]:
+    for layer in cache.layers:
+        yield layer.keys
+        yield layer.values
