@@ -69,7 +69,7 @@ def run(name: str, options: argparse.Namespace) -> dict[str, Any]:
             continue
         train = (
             {"epochs": 20, "batch_size": 16, "learning_rate": 1e-3}
-            if "probe" not in one and one["how"] == "train"
+            if one["how"] == "train" and "untrained" not in one  # from nothing: what was probed before is a base
             else {}
         )
         clock = time.monotonic()

@@ -16,7 +16,7 @@ from jishi.core import manifest
 from jishi.core.contracts import Adaptation, Features, Objective, Row, Task
 from jishi.core.errors import TrainingError
 from jishi.models.environment import free_cores, precision
-from jishi.training import checkpoint, compiled, dropout, guards, memory, optimizer, random_state
+from jishi.training import checkpoint, compiled, dropout, guards, memory, optimizer, random_state, still
 from jishi.training.augment import Augment
 from jishi.training.averages import Averages
 from jishi.training.batching import epoch_batches
@@ -112,6 +112,7 @@ class Loop:
             self.model.to(self.device, memory_format=torch.channels_last)
         if spec.gradient_checkpointing:
             memory.compute_again(model)
+        still.hold(model, known=spec.fit_head == "before")
         self.augment = Augment.of(spec.augment, objective, train, self.features, processor)
         self.varied = self.augment.told(self.features, seed) if self.augment else None
         guards.check_unknown(self.varied["unknown"] if self.varied else 0.0, spec.max_unknown)
