@@ -13,8 +13,8 @@ import io
 import statistics
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import Any, Self
@@ -23,10 +23,11 @@ import numpy
 import torch
 
 from jishi.core import bundle, registry
-from jishi.core.contracts import Features, Modality, Prediction, Row, Runtime, Task
+from jishi.core.contracts import Features, Modality, Prediction, Row, Runtime, Task, Written
 from jishi.core.errors import BundleError, MissingExtra, ModelError, RowError, UsageError, did_you_mean
 from jishi.data.columns import canonical
 from jishi.models import inference
+from jishi.models.decoding import Decoding
 
 TOLERANCE = 1e-4  # largest difference of an output (relative above 1) that is still the same answer
 PROBES = 64
@@ -128,9 +129,30 @@ class Predictor:
         """
         if type(self.task).stream is Task.stream:
             raise UsageError("predictor.writes-nothing", task=registry.name_of(self.task))
-        features = self.encode(raw)
-        with self._lock:
-            yield from self.task.stream(self.model, features, self.processor)
+        yield from filter(None, self.write(self.encode(raw)))
+
+    def write(self, features: Features) -> Generator[str, None, Written]:
+        """As `generate_stream`, of an encoded row and a piece a step; between two of them the model is free for others."""
+        pieces = self.task.stream(self.model, features, self.processor)
+        while True:
+            with self._lock:
+                try:
+                    piece = next(pieces)
+                except StopIteration as end:
+                    return end.value  # type: ignore[no-any-return]
+            yield piece
+
+    def written(self, features: Sequence[Features]) -> list[tuple[Prediction, int]]:
+        """As `answer`, each with the number of tokens that were written."""
+        outputs = self._forward(features)
+        return list(zip(self._decode(outputs, features), map(len, outputs), strict=True))
+
+    def writing(self, decoding: Decoding) -> Self:
+        """This predictor, its answers written otherwise. Raises UsageError for a task that does not write."""
+        if not self.task.generates:
+            raise UsageError("predictor.writes-nothing", task=registry.name_of(self.task))
+        decoding.check()
+        return replace(self, task=replace(self.task, decoding=decoding))  # type: ignore[call-arg]
 
     def outputs(self, rows: Iterable[Any]) -> list[torch.Tensor]:
         """What the model says before decoding: one tensor a row, (K,) or (T, K), fp32 on the CPU."""

@@ -161,3 +161,11 @@ def test_masked_share_is_within_three_sigma(ready: Ready) -> None:
         masked += int((batch["labels"] != -100).sum())
     trials = draws * open_places
     assert abs(masked - 0.15 * trials) < 3 * (trials * 0.15 * 0.85) ** 0.5
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_predictions_hold_what_the_task_says_that_they_do(ready: Ready) -> None:
+    kinds = {key: list if kind == list[float] else kind for key, kind in ready.objective.answers.items()}
+    for answer in Predictor(ready.model, ready.objective, ready.processor, {}).predict(ready.rows):
+        assert answer.keys() - {"truncated"} and answer.keys() - {"truncated"} <= kinds.keys()
+        assert all(isinstance(value, kinds[key]) for key, value in answer.items() if key != "truncated")

@@ -6,15 +6,20 @@ import pytest
 import torch
 
 import tiny
+import writers
 from jishi.adaptation.bitfit import BitFit
 from jishi.adaptation.lora import LoRA
 from jishi.core import bundle, spec
 from jishi.core.contracts import Adaptation
 from jishi.models import learnt, load
+from jishi.models.chat import Chat
+from jishi.models.decoding import Decoding
 from jishi.models.spec import ModelSpec
 from jishi.predictor import Predictor
 from jishi.tasks.question_answering import QuestionAnswering
+from jishi.tasks.sentence_similarity import SentenceSimilarity
 from jishi.tasks.text_classification import TextClassification
+from jishi.tasks.text_generation import TextGeneration
 
 WORDS = "good bad fine great poor movie the a not very works well broke after one day fast slow 好 坏 用"
 LABELS = ("negative", "positive")
@@ -70,6 +75,24 @@ def adapter_paths(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         _adapter(folder, origin, name, adapt, texts)
         for name, adapt in {"colours": LoRA(), "sizes": LoRA(rank=4), "tones": BitFit()}.items()
     ]
+
+
+@pytest.fixture(scope="session")
+def writer() -> Predictor:
+    """A tiny model that answers conversations, over bytes; its weights are random, and so is what it writes."""
+    processor = writers.bytewise()
+    task = TextGeneration(
+        form="conversation", max_length=64, chat=Chat("plain").settled(), decoding=Decoding(max_new_tokens=12)
+    )
+    return Predictor(writers.decoder(len(processor)), task, processor, {})
+
+
+@pytest.fixture(scope="session")
+def similar() -> Predictor:
+    """A tiny model that makes vectors of texts, and says of two how alike they are."""
+    processor = tiny.tokenizer(WORDS)
+    task = SentenceSimilarity(criterion="contrastive", prefix="", passage_prefix="the ", pooling="mean", max_length=32)
+    return Predictor(tiny.masked_lm(len(processor)).bert.eval(), task, processor, {})
 
 
 def _adapter(folder: Path, origin: ModelSpec, name: str, adapt: Adaptation, texts: list[str]) -> Path:

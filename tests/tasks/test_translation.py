@@ -223,3 +223,9 @@ def test_a_model_that_says_no_start_is_refused_in_a_sentence(processor) -> None:
 
 def test_no_more_is_written_than_the_model_has_positions_for() -> None:
     assert Translation(decoding=Decoding(max_new_tokens=500)).initialize(ROWS, BASE).decoding.max_new_tokens == 64
+
+
+@pytest.mark.parametrize("decoding", [SHORT, Decoding(max_new_tokens=12)])
+def test_a_stream_makes_up_the_answer(processor, decoding) -> None:
+    asked = Predictor(model(processor), Translation(decoding=decoding, prefix="", max_length=64), processor, {})
+    assert "".join(asked.generate_stream(ROWS[0]["source"])).strip() == asked.predict([ROWS[0]["source"]])[0]["text"]

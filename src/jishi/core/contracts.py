@@ -12,12 +12,12 @@ What plugins are handed and hand back (`Base`, `Head`, `Loss`, …) is in `core/
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import MISSING, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
-from jishi.core.values import Base, Compressed, Head, Loss, Pool, Rival, Treated, Unlabelled
+from jishi.core.values import Base, Compressed, Head, Loss, Pool, Rival, Treated, Unlabelled, Written
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,6 +50,7 @@ class Modality(ABC):
     """How values of one kind (text, image) are read, varied and described."""
 
     binary: ClassVar[bool] = True  # base64 in JSON, where a string is never taken for a path; text says False
+    turns: ClassVar[bool] = False  # a value is what several say in turn
 
     @abstractmethod
     def read(self, value: Any) -> Any:
@@ -148,6 +149,8 @@ class Task(Objective):
 
     metric: ClassVar[str]  # the key of `score` that decides (best checkpoint, paired test, gate), higher is better
     generates: ClassVar[bool] = False  # answers are made step by step: validation then judges by the loss
+    # What predictions hold: key → str, float, bool, list[float] (a vector), dict or list. A prediction may lack some.
+    answers: ClassVar[Mapping[str, Any]] = {}
 
     @abstractmethod
     def forward(self, model: Any, batch: Batch) -> Any:
@@ -157,9 +160,10 @@ class Task(Objective):
     def decode(self, outputs: Sequence[Any], features: Sequence[Features], processor: Any) -> list[Prediction]:
         """One prediction a row from its output, as `forward` gave it."""
 
-    def stream(self, model: Any, features: Features, processor: Any) -> Iterator[str]:  # noqa: ARG002
-        """The answer to one row in pieces, where answers are written step by step."""
+    def stream(self, model: Any, features: Features, processor: Any) -> Generator[str, None, Written]:  # noqa: ARG002
+        """The answer to one row, where answers are written step by step: a piece each, "" where none is certain yet."""
         yield from ()
+        return Written(0, True)
 
     def relate(
         self,

@@ -98,6 +98,13 @@ class Treated:
     reasons: Mapping[str, int]
 
 
+class Written(NamedTuple):
+    """What an answer came to that was written step by step."""
+
+    tokens: int
+    complete: bool  # it came to its end before the tokens it may have
+
+
 class Rival(Protocol):
     """A plain model that stands beside every score."""
 

@@ -22,6 +22,7 @@ class Conversation(Modality):
     """A list of turns {"role", "content"} (or {"from", "value"}), or a bare text, which is what the user says."""
 
     binary = False
+    turns = True
 
     most: int = option(1000, "Most turns accepted.", "可接受的最多轮数。")
 

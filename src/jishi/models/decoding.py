@@ -1,7 +1,7 @@
 """How an answer is written, token by token: what a user may choose, and whether the choices fit each other."""
 
-from dataclasses import dataclass, fields
-from typing import Literal
+from dataclasses import dataclass, fields, replace
+from typing import Literal, Self
 
 from jishi.core.contracts import option
 from jishi.core.errors import UsageError
@@ -65,6 +65,14 @@ class Decoding:
     stop: tuple[str, ...] = option(
         (), "Texts before which an answer ends.", "答案在这些文字之前结束。", aliases=("stop_strings",)
     )
+
+    def at(self, temperature: float) -> Self:
+        """This, drawn at a temperature; at 0 the likeliest token is taken. What was set for another method falls away."""
+        method = "sampling" if temperature > 0 else "greedy"
+        foreign = {field.name: field.default for field in fields(self) if OF_METHOD.get(field.name, method) != method}
+        return replace(
+            self, **{**foreign, "method": method, **({"temperature": temperature} if temperature > 0 else {})}
+        )
 
     def check(self) -> None:
         """Raises UsageError for a value out of range, or one that the method would not read."""

@@ -1,11 +1,11 @@
 """Write answers: greedy, drawn, or by beam search; decoders and encoder-decoders alike, many rows at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import torch
 
-from jishi.core.contracts import Batch
+from jishi.core.contracts import Batch, Written
 from jishi.models import beams, choice
 from jishi.models.decoding import Decoding
 from jishi.models.ends import Ends, Pieces
@@ -38,8 +38,11 @@ def certain(output: torch.Tensor) -> torch.Tensor:
     return output[: int(tossed[0])] if len(tossed) else output
 
 
-def stream(model: Any, batch: Batch, decoding: Decoding, ends: Ends) -> Iterator[str]:
-    """The answer to one prompt in pieces, as soon as each is certain; a beam search is certain at its end only."""
+def stream(model: Any, batch: Batch, decoding: Decoding, ends: Ends) -> Generator[str, None, Written]:
+    """The answer to one prompt, a piece a step: what is certain by now, "" where nothing more is.
+
+    A beam search is certain at its end only.
+    """
     pieces = Pieces(ends)
     if decoding.method == "beam":
         pieces.ids = [int(token) for token in generate(model, batch, decoding, ends)[0][:, 0]]
@@ -48,8 +51,9 @@ def stream(model: Any, batch: Batch, decoding: Decoding, ends: Ends) -> Iterator
         with torch.inference_mode():
             walk = _walk(Steps(model, batch), decoding, ends)
         while (step := _next(walk)) is not None:
-            yield from filter(None, [pieces.add(int(step[0, 0]))])
-    yield from filter(None, [pieces.rest()])
+            yield pieces.add(int(step[0, 0]))
+    yield pieces.rest()
+    return Written(len(pieces.ids), bool(pieces.ids) and ends.reached(pieces.ids))
 
 
 @torch.inference_mode()

@@ -1,7 +1,8 @@
 """The HTTP protocol of some models, as an ASGI application.
 
 `POST /api/v1/predict`, `GET /api/v1/models`, `/api/v1/models/NAME`, `/api/v1/model` (the first), `/health` (alive), `/ready` (the
-probes were answered as recorded), `/metrics` (Prometheus), `/openapi.json`, and `/`, the page to try them.
+probes were answered as recorded), `/metrics` (Prometheus), `/openapi.json`, and `/`, the page to try them. Beside them the
+protocols that other clients speak (`openai`, `completions`).
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from jishi.core.errors import JishiError
-from jishi.serving import body, describe, errors, page, schemas
+from jishi.serving import body, completions, describe, errors, openai, page, schemas
 from jishi.serving.access import Access
 from jishi.serving.gate import Gate
 from jishi.serving.metrics import Metrics
@@ -56,6 +57,8 @@ def create(
     _answers(app, models, metrics)
     _about(app, models)
     _state(app, models, metrics)
+    openai.install(app, models)
+    completions.install(app, models, metrics.count_error)
     app.add_middleware(Gate, access=access, rate=RateLimit(limits.requests_per_second or 0.0), metrics=metrics)
     return app
 

@@ -1,4 +1,7 @@
-"""Every refusal in one shape: {"error": {"code", "kind", "message", "values"}}, in the language the client reads."""
+"""Every refusal in one shape: {"error": {"code", "kind", "message", "values"}}, in the language the client reads.
+
+Where another protocol is spoken, in that protocol's shape (`dialects`).
+"""
 
 import math
 from collections.abc import Callable, Mapping
@@ -11,6 +14,7 @@ from starlette.responses import JSONResponse
 
 from jishi.core import i18n
 from jishi.core.errors import DataError, JishiError, LimitError, ServingError, UsageError
+from jishi.serving import dialects
 
 # The client is gone before its answer: nobody reads this status, but the metrics count it.
 GONE = 499
@@ -29,6 +33,7 @@ STATUS: Mapping[str, int] = {
     "serving.not-ready": 503,
     "serving.rate": 429,
     "serving.timeout": 504,
+    "serving.too-many-streams": 503,
     "serving.unauthorized": 401,
     "serving.unknown-model": 404,
 }
@@ -41,27 +46,28 @@ def status(error: JishiError) -> int:
     return STATUS.get(error.code, 422 if isinstance(error, UsageError | DataError) else 500)
 
 
-def response(error: JishiError) -> JSONResponse:
-    """The error as a response, with the headers its status asks for."""
+def response(error: JishiError, path: str = "") -> JSONResponse:
+    """The error as a response to a request of a path, with the headers its status asks for."""
     headers = {"connection": "close"} if status(error) in (408, 413) else {}
     if "retry_after" in error.values:
         headers["retry-after"] = str(math.ceil(float(str(error.values["retry_after"]))))
     if status(error) == 401:
         headers["www-authenticate"] = "Bearer"
-    return JSONResponse({"error": error.to_dict()}, status(error), headers)
+    body, code = dialects.told(error, status(error), path)
+    return JSONResponse({"error": body}, code, headers)
 
 
 def install(app: FastAPI, count: Callable[[str], None]) -> None:
     """Answer every JishiError, and the framework's own 404 and 405, in our shape; `count` hears their codes."""
 
-    async def ours(_request: Request, error: Any) -> JSONResponse:
+    async def ours(request: Request, error: Any) -> JSONResponse:
         count(error.code)
-        return response(error)
+        return response(error, request.url.path)
 
     async def theirs(request: Request, error: Any) -> JSONResponse:
         code = "serving.method" if error.status_code == 405 else "serving.not-found"
         count(code)
-        answer = response(ServingError(code, method=request.method, path=request.url.path[:80]))
+        answer = response(ServingError(code, method=request.method, path=request.url.path[:80]), request.url.path)
         answer.headers.update(error.headers or {})
         return answer
 

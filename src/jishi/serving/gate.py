@@ -57,12 +57,12 @@ class Gate:
                 await self._app(scope, receive, answer)
             except JishiError as error:
                 self._metrics.count_error(error.code)
-                await errors.response(error)(scope, receive, answer)
+                await errors.response(error, scope["path"])(scope, receive, answer)
             except Exception:
                 log.exception("a request failed")
                 self._metrics.count_error("serving.internal")
                 if not status:
-                    await errors.response(ServingError("serving.internal"))(scope, receive, answer)
+                    await errors.response(ServingError("serving.internal"), scope["path"])(scope, receive, answer)
         route = getattr(scope.get("route"), "path", "other")
         self._metrics.requests.labels(route, str(status)).inc()
         self._metrics.seconds.labels(route).observe(time.perf_counter() - started)

@@ -16,10 +16,16 @@ class Limits:
     max_characters: int = option(20_000, "Longest text, in characters (413).", "单条文本的最大字符数（413）。")
     timeout_s: float = option(
         30.0,
-        "Longest time for a body to arrive (408) and for an answer (504), in seconds.",
-        "接收请求体（408）和作答（504）的最长秒数。",
+        "Longest time for a body to arrive (408) and for an answer, or a piece of a streamed one (504), in seconds.",
+        "接收请求体（408）和作答或流式输出每一段（504）的最长秒数。",
     )
     max_queue: int = option(1024, "Most rows waiting for the model (503).", "等待模型处理的最大条数（503）。")
+    max_tokens: int = option(
+        4096, "Most tokens of an answer that a request may ask for (413).", "请求可指定的答案最大词元数（413）。"
+    )
+    max_streams: int = option(
+        16, "Most answers of one model that are streamed at once (503).", "单个模型同时流式输出的最大答案数（503）。"
+    )
     max_batch: int = option(32, "Most rows in one forward pass.", "单次前向计算的最大条数。")
     batch_tokens: int = option(
         4096, "Most tokens in one forward pass, padding counted.", "单次前向计算的最大词元数（含填充）。"

@@ -13,6 +13,7 @@ import logging
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,6 +27,7 @@ from jishi.serving.limits import Limits
 from jishi.serving.service import Service
 
 log = logging.getLogger(__name__)
+CREATED = "%Y-%m-%dT%H:%M:%S%z"
 
 
 @dataclass
@@ -37,6 +39,7 @@ class Entry:
     bytes: int = 0
     base: tuple[str, int] | None = None  # SHA-256, bytes
     task: str = ""
+    created: int = 0  # seconds since 1970
     opened: asyncio.Task[Service] | None = None
     users: int = 0  # requests that wait for it or are answered by it
     last: int = 0  # when it was last asked, in requests
@@ -194,7 +197,7 @@ class Models:
     async def _close(self, entry: Entry) -> None:
         service, entry.opened = entry.service, None
         if service:
-            await asyncio.to_thread(service.batcher.close)
+            await asyncio.to_thread(service.close)
             del service
             await asyncio.to_thread(_give_back)
 
@@ -222,6 +225,7 @@ def _entry(given: str, shared: Shared, runtime: str) -> Entry:
     try:
         record = bundle.read(folder, verify=False).record
         entry.task, entry.bytes = record["task"]["name"], size(folder)
+        entry.created = _seconds(record.get("created"))
         if "base" in record:
             entry.base = record["base"]["sha256"], record["base"]["bytes"]
     except (BundleError, ModelError) as error:
@@ -229,6 +233,11 @@ def _entry(given: str, shared: Shared, runtime: str) -> Entry:
             raise
         log.error("%s: %s", entry.name, error)  # damaged: it will say so when it is asked, and the others go on
     return entry
+
+
+def _seconds(created: str | None) -> int:
+    """When a bundle was made, in seconds since 1970; 0 where its record does not say."""
+    return int(datetime.strptime(created, CREATED).timestamp()) if created else 0
 
 
 def _proved(entry: Entry) -> Predictor:

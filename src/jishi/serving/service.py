@@ -1,18 +1,38 @@
-"""One model that answers: a predictor behind a batcher."""
+"""One model that answers: a predictor behind a batcher, and beside it the answers that are streamed."""
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
 
-from jishi.core.contracts import Features
+from jishi.core.contracts import Features, Prediction
 from jishi.core.errors import JishiError, ServingError
+from jishi.models.decoding import Decoding
 from jishi.predictor import Predictor
 from jishi.serving import body
 from jishi.serving.batcher import Batcher
 from jishi.serving.limits import Limits
+from jishi.serving.streaming import Streams, Writing
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A raw row, and how its answer is to be written where that is not as the bundle says."""
+
+    raw: Any
+    decoding: Decoding | None = None
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The prediction, the tokens that were read, and those that were written where that was counted."""
+
+    prediction: Prediction
+    read: int
+    written: int = 0
 
 
 class Service:
@@ -22,30 +42,84 @@ class Service:
         self.predictor = predictor
         self.limits = limits
         self.name = name
-        self.batcher = Batcher(self._encode, predictor.answer, limits, observe)
+        self.batcher = Batcher(self._encode, self._answer, limits, observe)
+        self.streams = Streams(limits)
 
     async def answer(self, request: Request, rows: Sequence[Any]) -> list[Any]:
         """A prediction or the JishiError of each row; gives up at the time limit and when the client is gone."""
-        futures = [asyncio.wrap_future(future) for future in self.batcher.submit(rows)]
-        answers = asyncio.gather(*futures, return_exceptions=True)
+        answers = await self._answered(request, [Asked(row) for row in rows])
+        return [answer.prediction if isinstance(answer, Answered) else answer for answer in answers]
+
+    async def all(self, request: Request, rows: Sequence[Any], decoding: Decoding | None = None) -> list[Answered]:
+        """The answers of rows of which none may fail. Raises the JishiError of the first that does."""
+        answers = await self._answered(request, [Asked(row, decoding) for row in rows])
+        for answer in answers:
+            if isinstance(answer, JishiError):
+                raise answer
+        return answers
+
+    def write(self, raw: Any, decoding: Decoding) -> Writing:
+        """An answer that is told while it is written. Raises ServingError where too many are."""
+        predictor = self.predictor.writing(decoding)
+        return self.streams.begin(lambda: self._features(predictor, raw), predictor.write)
+
+    async def while_there(self, request: Request, answer: Awaitable[Any]) -> Any:
+        """What is awaited. Raises ServingError at the time limit, and when the client is gone."""
+        answers = asyncio.ensure_future(answer)
         gone = asyncio.ensure_future(_disconnected(request))
         try:
             await asyncio.wait({answers, gone}, timeout=self.limits.timeout_s, return_when=asyncio.FIRST_COMPLETED)
             if answers.done():
-                return [_known(answer) for answer in answers.result()]
+                return answers.result()
             if gone.done():
                 raise ServingError("serving.client-gone")
             raise ServingError("serving.timeout", allowed=self.limits.timeout_s, retry_after=1)
         finally:
             answers.cancel()
             gone.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
+            with contextlib.suppress(asyncio.CancelledError, Exception):
                 await answers
 
-    def _encode(self, raw: Any) -> Features:
-        row = self.predictor.from_json(raw)
+    def close(self) -> None:
+        """Answer what is queued, then stop."""
+        self.batcher.close()
+        self.streams.close()
+
+    async def _answered(self, request: Request, rows: Sequence[Asked]) -> list[Any]:
+        futures = [asyncio.wrap_future(future) for future in self.batcher.submit(rows)]
+        answers = await self.while_there(request, asyncio.gather(*futures, return_exceptions=True))
+        return [_known(answer) for answer in answers]
+
+    def _encode(self, asked: Asked) -> Features:
+        predictor = self.predictor if asked.decoding is None else self.predictor.writing(asked.decoding)
+        return {**self._features(predictor, asked.raw), "decoding": asked.decoding}
+
+    def _features(self, predictor: Predictor, raw: Any) -> Features:
+        row = predictor.from_json(raw)
         body.too_long(row, self.limits)
-        return self.predictor.encode(row)
+        return predictor.encode(row)
+
+    def _answer(self, features: Sequence[Features]) -> list[Answered]:
+        """The answers of a batch: those that are to be written alike share a pass."""
+        groups: dict[Decoding | None, list[int]] = {}
+        for place, row in enumerate(features):
+            groups.setdefault(row["decoding"], []).append(place)
+        found: dict[int, Answered] = {}
+        for decoding, places in groups.items():
+            rows = [{key: value for key, value in features[place].items() if key != "decoding"} for place in places]
+            if decoding is None:
+                told = [(prediction, 0) for prediction in self.predictor.answer(rows)]
+            else:
+                told = self.predictor.writing(decoding).written(rows)
+            for place, row, (prediction, written) in zip(places, rows, told, strict=True):
+                found[place] = Answered(prediction, read(row), written)
+        return [found[place] for place in range(len(features))]
+
+
+def read(features: Features) -> int:
+    """The tokens that are read of a row before it is answered."""
+    prompt = features.get("prompt_ids")
+    return features["length"] if prompt is None else len(prompt)
 
 
 async def _disconnected(request: Request) -> None:
@@ -54,7 +128,7 @@ async def _disconnected(request: Request) -> None:
 
 
 def _known(answer: Any) -> Any:
-    """A prediction or a JishiError; whatever else went wrong is logged by the batcher and told as an internal error."""
+    """An answer or a JishiError; whatever else went wrong is logged by the batcher and told as an internal error."""
     if isinstance(answer, BaseException) and not isinstance(answer, JishiError):
         return ServingError("serving.internal")
     return answer

@@ -12,6 +12,8 @@ from typing import Any
 from jishi.core import script
 from jishi.core.errors import RowError
 
+# What a prediction holds; no place where there is no answer.
+HELD = {"answer": str, "start": int | None, "end": int | None, "score": float, "candidates": list}
 Answer = dict[str, Any]  # {"text", "start"}, in characters of the passage
 
 

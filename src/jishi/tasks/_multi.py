@@ -13,6 +13,7 @@ from jishi.metrics import classification, temperature
 from jishi.tasks import _single
 
 METRIC = "micro_f1"
+ANSWERS = {"labels": list, "scores": dict}
 CLASSES = False  # whether a row is of one class
 
 

@@ -17,6 +17,7 @@ from jishi.tasks import _single
 
 METRIC = "quadratic_kappa"
 CLASSES = True  # whether a row is of one class
+ANSWERS = _single.ANSWERS
 label, target, gather, details = _single.label, _single.target, _single.gather, _single.details
 fit, commonest, credit = _single.fit, _single.commonest, _single.credit  # right or not: so confidence is held to it
 

@@ -11,6 +11,7 @@ from jishi.core.errors import DataError, RowError
 from jishi.metrics import regression
 
 METRIC = "pearson"
+ANSWERS = {"value": float}
 CLASSES = False  # whether a row is of one class
 
 

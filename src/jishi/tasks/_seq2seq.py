@@ -1,6 +1,6 @@
 """A text is read and another written: what translation and summarization have in common."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -8,12 +8,13 @@ import numpy
 import torch
 
 from jishi.core import registry
-from jishi.core.contracts import Base, Batch, Features, Modality, Prediction, Row
+from jishi.core.contracts import Base, Batch, Features, Modality, Prediction, Row, Written
 from jishi.core.errors import RowError
-from jishi.models import tokens
+from jishi.models import seq2seq, tokens
 from jishi.models.decoding import Decoding
 from jishi.models.ends import Ends
 from jishi.models.generate import generate
+from jishi.models.generate import stream as pieces
 from jishi.tasks import _written
 
 Names = tuple[tuple[str, str], ...]  # what rows may call the text read and the text written; the first pair is our own
@@ -87,9 +88,19 @@ def _target(processor: Any, text: str) -> list[int]:
 def forward(task: Writer, model: Any, batch: Batch) -> list[torch.Tensor]:
     """What is written for each row, up to the end token: (N, 3), see `models.generate`. Stop strings cut it in `decode`."""
     asked = {name: batch[name] for name in ("input_ids", "attention_mask")}
+    return generate(model, asked, task.decoding, Ends(None, _end_ids(model)))
+
+
+def stream(task: Writer, model: Any, features: Features, processor: Any) -> Generator[str, None, Written]:
+    """What is written for one row, piece by piece."""
+    batch = seq2seq.collate([features], processor)
+    asked = {name: batch[name].to(model.device) for name in ("input_ids", "attention_mask")}
+    return pieces(model, asked, task.decoding, Ends(processor, _end_ids(model), task.decoding.stop))
+
+
+def _end_ids(model: Any) -> frozenset[int]:
     end = model.config.eos_token_id
-    ends = Ends(None, frozenset(end if isinstance(end, list) else [end]))
-    return generate(model, asked, task.decoding, ends)
+    return frozenset(end if isinstance(end, list) else [end])
 
 
 def decode(task: Writer, outputs: Sequence[Any], processor: Any) -> list[Prediction]:

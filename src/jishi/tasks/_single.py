@@ -12,6 +12,7 @@ from jishi.core.errors import DataError, RowError
 from jishi.metrics import classification, temperature
 
 METRIC = "accuracy"
+ANSWERS = {"label": str, "score": float, "scores": dict}
 CLASSES = True  # whether a row is of one class
 IGNORED = -100  # a label the model has no class for: the loss skips the row, the score counts it as wrong
 

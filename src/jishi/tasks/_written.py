@@ -11,6 +11,7 @@ from jishi.models.ends import Ends
 from jishi.models.generate import certain
 from jishi.tasks import _rivals
 
+ANSWERS = {"text": str, "log_probability": float, "complete": bool}
 METRIC_OF_ANSWERS, METRIC_OF_TEXT = "chrf", "likelihood"
 
 

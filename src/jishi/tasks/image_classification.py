@@ -21,6 +21,7 @@ class ImageClassification(Task):
     columns = {"image": "image"}
     targets = (("label",),)
     metric = _single.METRIC
+    answers = _single.ANSWERS
 
     labels: tuple[str, ...] = option(
         (), "The labels, in order; empty: those of the training rows.", "标签及其顺序；为空则取自训练数据。"

@@ -29,6 +29,7 @@ class IntentSlots(Task):
     targets = (("intent", "slots"),)
     pointed = ("text",)
     metric = "exact"
+    answers = {"intent": str, "score": float, "scores": dict, "slots": list}
     windows = True
 
     intents: tuple[str, ...] = option(

@@ -13,7 +13,7 @@ from jishi.core.contracts import Base, Batch, Features, Head, Loss, Modality, Pr
 from jishi.core.errors import DataError, RowError
 from jishi.metrics import classification, temperature
 from jishi.models import tokens
-from jishi.tasks import _choosing
+from jishi.tasks import _choosing, _single
 from jishi.tasks._outputs import array
 
 
@@ -29,6 +29,7 @@ class MultipleChoice(Task):
     targets = (("answer",),)
     aliases = ({"choices": "options"},)
     metric = "accuracy"
+    answers = {**_single.ANSWERS, "answer": int}
 
     prefix: str | None = option(
         None,

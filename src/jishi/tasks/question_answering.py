@@ -32,6 +32,7 @@ class QuestionAnswering(Task):
     pointed = ("context",)
     labelled = False
     metric = "f1"
+    answers = _answers.HELD
 
     max_length: Annotated[int, Field(ge=16)] | None = option(
         None,

@@ -79,6 +79,8 @@ class SentenceSimilarity(Task):
     lowest: float = option(0.0, "The least score of the training rows.", "训练数据的最低分。")
     highest: float = option(1.0, "The greatest score of the training rows.", "训练数据的最高分。")
 
+    answers = {"similarity": float, "embedding": list[float]}  # of a pair, of a single text
+
     @property
     def metric(self) -> str:  # type: ignore[override]
         """Spearman's correlation with the scores, or the mean reciprocal rank of the right passage."""

@@ -1,15 +1,15 @@
 """Say a long text in few words: a title for an abstract, the conclusion of a study, a headline."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Self
 
-from jishi.core.contracts import Base, Batch, Features, Head, Loss, Prediction, Rival, Row, Task, option
+from jishi.core.contracts import Base, Batch, Features, Head, Loss, Prediction, Rival, Row, Task, Written, option
 from jishi.metrics import generation
 from jishi.models import seq2seq
 from jishi.models.decoding import Decoding
-from jishi.tasks import _copyists, _seq2seq
+from jishi.tasks import _copyists, _seq2seq, _written
 
 NAMES = (
     ("document", "summary"),
@@ -28,6 +28,7 @@ class Summarization(Task):
     targets = (("summary",),)
     metric = "rougeL"
     generates = True
+    answers = _written.ANSWERS
 
     max_length: int | None = option(
         None,
@@ -76,6 +77,9 @@ class Summarization(Task):
 
     def decode(self, outputs: Sequence[Any], features: Sequence[Features], processor: Any) -> list[Prediction]:  # noqa: ARG002
         return _seq2seq.decode(self, outputs, processor)
+
+    def stream(self, model: Any, features: Features, processor: Any) -> Generator[str, None, Written]:
+        return _seq2seq.stream(self, model, features, processor)
 
     def score(self, predictions: Sequence[Prediction], rows: Sequence[Row]) -> dict[str, float]:
         """ROUGE-1, -2 and -L over words, over characters where words have no spaces."""

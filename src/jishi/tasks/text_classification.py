@@ -97,6 +97,10 @@ class TextClassification(Task):
         return self._problem.METRIC
 
     @property
+    def answers(self) -> Mapping[str, Any]:  # type: ignore[override]
+        return self._problem.ANSWERS
+
+    @property
     def _problem(self) -> ModuleType:
         return PROBLEMS.get(self.problem, _single)
 

@@ -1,13 +1,13 @@
 """Write text: answers in conversations (instruction tuning), or more of a text (language modelling)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 import numpy
 from torch.nn import functional
 
-from jishi.core.contracts import Base, Batch, Features, Head, Loss, Prediction, Rival, Row, Task, option
+from jishi.core.contracts import Base, Batch, Features, Head, Loss, Prediction, Rival, Row, Task, Written, option
 from jishi.core.errors import DataError, UsageError
 from jishi.models import tokens
 from jishi.models.chat import Chat
@@ -29,6 +29,7 @@ class TextGeneration(Task):
     targets = (("answer",), ())
     learnt = ("text",)
     generates = True
+    answers = _written.ANSWERS
 
     chat: Chat = option(
         factory=Chat,
@@ -172,7 +173,7 @@ class TextGeneration(Task):
         ends = self._ends(processor)
         return [_written.prediction(output, ends) for output in outputs]
 
-    def stream(self, model: Any, features: Features, processor: Any) -> Iterator[str]:
+    def stream(self, model: Any, features: Features, processor: Any) -> Generator[str, None, Written]:
         prompts = tokens.pad([tokens.describe(processor, features["prompt_ids"])], processor)
         prompts = {name: value.to(model.device) for name, value in prompts.items()}
         return stream(model, prompts, self.decoding, self._ends(processor))

@@ -26,6 +26,7 @@ class TokenClassification(Task):
     targets = (("spans",),)
     pointed = ("text",)
     metric = "f1"
+    answers = {"entities": list}
     windows = True
 
     labels: tuple[str, ...] = option(

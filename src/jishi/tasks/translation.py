@@ -1,15 +1,15 @@
 """Write a text anew in another language, or in another form of the same: Chinese to English, classical to modern."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Self
 
-from jishi.core.contracts import Base, Batch, Features, Head, Loss, Prediction, Rival, Row, Task, option
+from jishi.core.contracts import Base, Batch, Features, Head, Loss, Prediction, Rival, Row, Task, Written, option
 from jishi.metrics import generation
 from jishi.models import seq2seq
 from jishi.models.decoding import Decoding
-from jishi.tasks import _copyists, _seq2seq
+from jishi.tasks import _copyists, _seq2seq, _written
 from jishi.tasks._word_table import WordTable
 
 NAMES = (("source", "target"), ("text", "translation"))
@@ -24,6 +24,7 @@ class Translation(Task):
     targets = (("target",),)
     metric = "chrf"
     generates = True
+    answers = _written.ANSWERS
 
     max_length: int | None = option(
         None,
@@ -72,6 +73,9 @@ class Translation(Task):
 
     def decode(self, outputs: Sequence[Any], features: Sequence[Features], processor: Any) -> list[Prediction]:  # noqa: ARG002
         return _seq2seq.decode(self, outputs, processor)
+
+    def stream(self, model: Any, features: Features, processor: Any) -> Generator[str, None, Written]:
+        return _seq2seq.stream(self, model, features, processor)
 
     def score(self, predictions: Sequence[Prediction], rows: Sequence[Row]) -> dict[str, float]:
         """chrF, which rewards the right letters, and BLEU, which wants the right words in order."""

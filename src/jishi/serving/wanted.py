@@ -1,0 +1,54 @@
+"""A request in the shape of another protocol: read within the limits, each field that can't be honoured refused by name."""
+
+import json
+from typing import Any, ClassVar, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.requests import Request
+
+from jishi.core.errors import UsageError
+from jishi.serving import body
+from jishi.serving.limits import Limits
+
+SHOWN = 60  # characters of a refused value
+
+
+class Wanted(BaseModel):
+    """A request's fields; `idle` are those that clients know and that must ask for nothing here."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    idle: ClassVar[frozenset[str]] = frozenset()
+    texts: ClassVar[frozenset[str]] = frozenset()  # fields in which other servers take token ids too
+
+
+Shape = TypeVar("Shape", bound=Wanted)
+
+
+async def read(request: Request, limits: Limits, shape: type[Shape]) -> Shape:
+    """The body of a request. Raises UsageError naming the first field that is not as it may be."""
+    found = await body.fields(request, limits, tuple(shape.model_fields))
+    try:
+        return shape.model_validate(found)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise _refusal(str(first["loc"][0]), found, shape) from None
+
+
+def documented(shape: type[Wanted]) -> dict[str, Any]:
+    """The body of a request, for OpenAPI."""
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": shape.model_json_schema()}}}}
+
+
+def _refusal(field: str, found: dict[str, Any], shape: type[Wanted]) -> UsageError:
+    if field not in found:
+        return UsageError("serving.field-missing", field=field)
+    if _numbers(found[field]) and field in shape.texts:
+        return UsageError("serving.token-ids", field=field)
+    given = json.dumps(found[field], ensure_ascii=False)
+    given = given if len(given) <= SHOWN else given[:SHOWN] + "…"
+    return UsageError("serving.unsupported" if field in shape.idle else "serving.bad-field", field=field, given=given)
+
+
+def _numbers(value: Any) -> bool:
+    """Whether it is a list of numbers, or of lists of them."""
+    return isinstance(value, list) and any(isinstance(part, int) or _numbers(part) for part in value)
