@@ -40,7 +40,7 @@ class Case:
 
 
 E5 = {"name": "e5-small", "vocabulary": "scripts"}
-WAYS = {"onnx": ["onnx"], "int8": ["int8"]}
+WAYS = {"onnx": ["onnx"], "int8": ["int8"], "int4": ["int4"]}
 WIDTH, LAYERS = {"name": "pruning", "width": 0.5}, {"name": "pruning", "width": 0.0, "layers": 0.5}
 TUNED = {
     "int8": ["int8"],

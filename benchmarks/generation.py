@@ -28,7 +28,7 @@ ROOT = Path(__file__).parent.parent
 NAME = "generation"
 BASE = "smollm2-135m"
 MANY, LEARNT = 8, 40
-METHODS = {"onnx": ["onnx"], "int8": ["int8"]}
+METHODS = {"onnx": ["onnx"], "int8": ["int8"], "int4": ["int4"]}
 HEADERS = {
     "en": "way | bytes | 1 at a time, tokens/s | beside generate | 8 at a time, tokens/s | beside generate | agreement | chrF",
     "zh": "方式 | 大小 | 逐条，词元/秒 | 相对 generate | 每批 8 条，词元/秒 | 相对 generate | 一致率 | chrF",

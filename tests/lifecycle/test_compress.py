@@ -75,6 +75,21 @@ def test_eight_bits_are_a_third_of_the_bytes_and_no_row_hangs_on_another(run, ex
     predictor.replay()  # probes were recorded anew
 
 
+def test_four_bits_are_fewer_bytes_than_eight_and_answered_by_the_one_runtime_that_rounds_so(run, exported, tmp_path):
+    told = jishi.compress(exported[1], method=["int4"], out=tmp_path / "small", data=run / "data", tolerance=0.2)
+    eight = jishi.compress(exported[1], method=["int8"], out=tmp_path / "eight", data=run / "data")
+    assert told["bytes"]["after"] < eight["bytes"]["after"] and told["hops"][0]["max_difference"] > 0
+    predictor = jishi.load(tmp_path / "small")
+    assert predictor.runtime == "onnxruntime"
+    rows = [row["text"] for row in ROWS[:12]]
+    together, alone = predictor.outputs(rows), [predictor.outputs([row])[0] for row in rows]
+    assert max(float((one - other).abs().max()) for one, other in zip(together, alone, strict=True)) < 1e-5
+    pytest.importorskip("openvino")
+    with pytest.raises(ModelError) as caught:
+        jishi.load(tmp_path / "small", runtime="openvino")
+    assert caught.value.code == "models.graph-only"
+
+
 def test_several_ways_follow_one_another(run, tmp_path):
     told = jishi.compress(run / "bundle", method=["vocabulary", "int8"], out=tmp_path / "small")
     assert [hop["hop"] for hop in told["hops"]] == ["vocabulary", "int8"]

@@ -5,7 +5,7 @@ its own when it comes by. So no row's answer hangs on its neighbours in a batch,
 Weights take seven bits: pairs of eight-bit products overflow sixteen bits on CPUs without VNNI, and answers would differ by CPU.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,7 @@ class Rewrite:
     nodes: list[NodeProto] = field(default_factory=list)
     made: dict[str, numpy.ndarray] = field(default_factory=dict)
     rows: dict[str, tuple[str, str]] = field(default_factory=dict)  # what is multiplied → its integers, its scales
+    tables: set[str] = field(default_factory=set)  # what is looked up
 
     def add(self, kind: str, given: Sequence[str], name: str, **attributes: Any) -> str:
         self.nodes.append(helper.make_node(kind, list(given), [name], **attributes))
@@ -68,12 +69,23 @@ class Rewrite:
             self.rows[name] = self.add("Cast", [lifted], f"{name}.bytes", to=TensorProto.UINT8), scale
         return self.rows[name]
 
+    def product(self, rows: str, weight: str, out: str) -> str:
+        """Rows times a weight in integers, each sum brought back by the scales of its row and its column."""
+        (given, sizes), (values, scales) = self.quantised(rows), self.columns(weight)
+        product = self.add("MatMulInteger", [given, values, ZERO_BYTE], f"{out}.integers")
+        sized = self.add(
+            "Mul", [self.add("Cast", [product], f"{out}.float", to=TensorProto.FLOAT), sizes], f"{out}.sized"
+        )
+        return self.add("Mul", [sized, scales], out)
 
-def integers(model: ModelProto) -> ModelProto:
-    """The model with its products in integers (in place); tables that are looked up and kernels shrink as well."""
+
+def integers(model: ModelProto, start: Callable[..., Rewrite] = Rewrite) -> ModelProto:
+    """The model with its products in integers (in place), or as what `start` makes writes them; tables that are looked up and
+    kernels shrink as well."""
     graph = model.graph
     weights = {one.name: numpy_helper.to_array(one) for one in graph.initializer if _worth_it(one)}
-    new = Rewrite(weights, _turned(graph, weights))
+    new = start(weights, _turned(graph, weights))
+    new.tables = {node.input[0] for node in graph.node if node.op_type == "Gather"}
     for node in graph.node:
         if node.output[0] not in new.turned:
             _widen(new, node, _place(node, new))
@@ -135,7 +147,7 @@ def _widen(new: Rewrite, node: NodeProto, weight: str | None) -> None:
         return
     out = node.output[0]
     if node.op_type == "MatMul":
-        _multiplied(new, node.input[0], new.columns(weight), out)
+        new.product(node.input[0], weight, out)
     elif node.op_type == "Gemm":
         _summed(new, node, weight)
     elif node.op_type == "Gather":
@@ -146,23 +158,13 @@ def _widen(new: Rewrite, node: NodeProto, weight: str | None) -> None:
         _convolved(new, node, weight)
 
 
-def _multiplied(new: Rewrite, rows: str, columns: tuple[str, str], out: str) -> str:
-    """Rows times a weight in integers, each sum brought back by the scales of its row and its column."""
-    (given, sizes), (values, scales) = new.quantised(rows), columns
-    product = new.add("MatMulInteger", [given, values, ZERO_BYTE], f"{out}.integers")
-    sized = new.add("Mul", [new.add("Cast", [product], f"{out}.float", to=TensorProto.FLOAT), sizes], f"{out}.sized")
-    return new.add("Mul", [sized, scales], out)
-
-
 def _summed(new: Rewrite, node: NodeProto, weight: str) -> None:
     """A product with a sum after it; where the weight is to be turned over, its integers are kept so."""
     out, bias = node.output[0], list(node.input[2:])
     if any(one.name == "transB" and one.i for one in node.attribute):
         new.turned = {**new.turned, f"{weight}.turned": weight}
-        columns = new.columns(f"{weight}.turned")
-    else:
-        columns = new.columns(weight)
-    product = _multiplied(new, node.input[0], columns, f"{out}.product" if bias else out)
+        weight = f"{weight}.turned"
+    product = new.product(node.input[0], weight, f"{out}.product" if bias else out)
     if bias:
         new.add("Add", [product, *bias], out)
 

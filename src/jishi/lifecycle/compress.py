@@ -32,8 +32,8 @@ class CompressSpec:
 
     bundle: str = option(en="The bundle to make smaller or quicker.", zh="要压缩的模型包。")
     method: tuple[Compressor, ...] = option(
-        en="How (onnx, int8, pruning, vocabulary), one way after the other.",
-        zh="方法（onnx、int8、pruning、vocabulary），可依次使用多种。",
+        en="How (onnx, int8, int4, pruning, vocabulary), one way after the other.",
+        zh="方法（onnx、int8、int4、pruning、vocabulary），可依次使用多种。",
     )
     out: str = option(en="The folder of the new bundle.", zh="新模型包的目录。")
     data: DataSpec | None = option(

@@ -30,6 +30,7 @@ from jishi.models.folder import GRAPH as FILE
 EXTRA = "export"
 SHORT, LONG = 2, 3  # rows of the two batches that tell which sizes are free
 LETTERS = 3  # of a text that is cut short
+ONLY = "jishi.runtime"  # in what a graph says of itself: the one runtime that answers as was recorded
 LARGEST = 2**31 - 1  # bytes of one file that holds graph and weights (protobuf)
 
 Run = Callable[[Mapping[str, numpy.ndarray]], Sequence[numpy.ndarray]]

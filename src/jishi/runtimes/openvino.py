@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from jishi.core import registry
 from jishi.core.bundle import Bundle
 from jishi.core.contracts import Runtime
 from jishi.core.errors import MissingExtra, ModelError
@@ -24,8 +25,12 @@ class OpenVino(Runtime):
             raise MissingExtra(str(missing.name), "openvino") from missing
         # left alone it computes in bf16 where the CPU can: other answers than those recorded
         how = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": "f32"}
+        core, mark = openvino.Core(), ["framework", graph.ONLY]
         try:
-            compiled = openvino.Core().compile_model(read.path / self.reads, "CPU", how)
+            described = core.read_model(read.path / self.reads)
+            if described.has_rt_info(mark) and (only := described.get_rt_info(mark).value) != registry.name_of(self):
+                raise ModelError("models.graph-only", path=read.path / self.reads, allowed=only)
+            compiled = core.compile_model(described, "CPU", how)
         except RuntimeError as error:
             raise ModelError("models.graph-broken", path=read.path / self.reads, reason=str(error)) from error
         inputs = {
