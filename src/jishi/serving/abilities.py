@@ -9,6 +9,7 @@ from jishi.core.errors import UsageError
 from jishi.serving.service import Service
 
 EVERYTHING = "/api/v1/predict"
+SIDES = ("query", "passage")
 
 
 def turns(task: Task) -> str | None:
@@ -21,6 +22,31 @@ def prompt(task: Task) -> str:
     return next(iter(task.learnt), next(iter(task.columns)))
 
 
+def pair(task: Task) -> tuple[str, str] | None:
+    """The columns of two texts that are judged together; None where the task takes no two."""
+    kinds = {name: registry.get(Modality, kind.rstrip("?")) for name, kind in task.columns.items()}
+    first = next(iter(kinds.values()))
+    texts = [name for name, kind in kinds.items() if kind is first and not (kind.binary or kind.turns)]
+    fit = len(texts) > 1 and set(task.required()) <= set(texts[:2]) and getattr(task, "pairs", "") != "never"
+    return (texts[0], texts[1]) if fit else None
+
+
+def sides(task: Task) -> tuple[str, str]:
+    """The columns of what is searched for and of what is searched; where they do not differ, twice the first."""
+    first = next(iter(task.columns))
+    return SIDES if set(SIDES) <= set(task.columns) else (first, first)
+
+
+def _compares(task: Task) -> bool:
+    """Whether two texts get a score."""
+    return pair(task) is not None and not {"embedding", "value", "scores"}.isdisjoint(task.answers)
+
+
+def _classifies(task: Task) -> bool:
+    """Whether one value gets labels, each with its probability."""
+    return "scores" in task.answers and not {"label", "labels"}.isdisjoint(task.answers) and _single(task)
+
+
 def _single(task: Task) -> bool:
     """Whether one value is all that a row needs."""
     return len(task.required()) <= 1
@@ -31,6 +57,9 @@ PATHS: Mapping[str, Callable[[Task], bool]] = MappingProxyType(
         "/v1/chat/completions": lambda task: task.generates and turns(task) is not None,
         "/v1/completions": lambda task: task.generates and _single(task),
         "/v1/embeddings": lambda task: "embedding" in task.answers and _single(task),
+        "/classify": _classifies,
+        "/rerank": _compares,
+        "/score": _compares,
     }
 )
 

@@ -2,7 +2,7 @@
 
 `POST /api/v1/predict`, `GET /api/v1/models`, `/api/v1/models/NAME`, `/api/v1/model` (the first), `/health` (alive), `/ready` (the
 probes were answered as recorded), `/metrics` (Prometheus), `/openapi.json`, and `/`, the page to try them. Beside them the
-protocols that other clients speak (`openai`, `completions`).
+protocols that other clients speak (`openai`, `completions`, `classifying`, `ranking`, `open_inference`).
 """
 
 import asyncio
@@ -16,7 +16,18 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from jishi.core.errors import JishiError
-from jishi.serving import body, completions, describe, errors, openai, page, schemas
+from jishi.serving import (
+    body,
+    classifying,
+    completions,
+    describe,
+    errors,
+    open_inference,
+    openai,
+    page,
+    ranking,
+    schemas,
+)
 from jishi.serving.access import Access
 from jishi.serving.gate import Gate
 from jishi.serving.metrics import Metrics
@@ -59,6 +70,9 @@ def create(
     _state(app, models, metrics)
     openai.install(app, models)
     completions.install(app, models, metrics.count_error)
+    classifying.install(app, models)
+    ranking.install(app, models)
+    open_inference.install(app, models)
     app.add_middleware(Gate, access=access, rate=RateLimit(limits.requests_per_second or 0.0), metrics=metrics)
     return app
 

@@ -28,7 +28,7 @@ async def inputs(request: Request, limits: Limits) -> tuple[list[Any], str | Non
     if len(rows) > limits.max_items:
         raise LimitError("serving.too-many-items", given=len(rows), allowed=limits.max_items)
     for place, row in enumerate(rows):
-        _check(row, f"inputs[{place}]")
+        check(row, f"inputs[{place}]")
     return rows, model
 
 
@@ -37,7 +37,7 @@ async def fields(request: Request, limits: Limits, allowed: Sequence[str]) -> di
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise ServingError("serving.body-type", given=kind[:40] or "-")
-    document = _parse(await _read(request, limits))
+    document = parse(await _read(request, limits))
     if not isinstance(document, dict):
         raise UsageError("serving.body-shape", given=_kind(document))
     for name in document:
@@ -68,7 +68,8 @@ async def _read(request: Request, limits: Limits) -> bytes:
     return b"".join(parts)
 
 
-def _parse(body: bytes) -> Any:
+def parse(body: bytes) -> Any:
+    """What strict JSON says. Raises UsageError."""
     try:
         return json.loads(body.decode("utf-8"), parse_constant=_refuse, object_pairs_hook=_unique)
     except JishiError:
@@ -90,7 +91,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _check(row: Any, where: str) -> None:
+def check(row: Any, where: str) -> None:
     """A row is a string, or an object whose values are plain, or lists: of choices, of passages, of turns as objects."""
     if not isinstance(row, dict):
         _plain(row, where)

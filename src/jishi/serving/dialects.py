@@ -1,4 +1,4 @@
-"""A refusal in the words of the protocol that was spoken: ours, or OpenAI's."""
+"""A refusal in the words of the protocol that was spoken: ours, OpenAI's, or the Open Inference Protocol's."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,8 @@ from pydantic import BaseModel, Field
 
 from jishi.core.errors import JishiError
 
-OPENAI = "/v1/"
+OPENAI = ("/v1/", "/classify", "/rerank", "/score")  # vLLM, whose the last three are, refuses as OpenAI does
+INFERENCE = ("/v2",)
 
 
 class OpenAIErrorBody(BaseModel):
@@ -21,10 +22,17 @@ class OpenAIError(BaseModel):
     error: OpenAIErrorBody
 
 
+class InferenceError(BaseModel):
+    error: str = Field(description="One sentence in the language of Accept-Language (en, zh), with the cure.")
+
+
 def told(error: JishiError, status: int, path: str) -> tuple[Any, int]:
-    """The value of "error", and the status: where ours says 422, OpenAI's says 400."""
+    """The value of "error", and the status: where ours says 422, the others say 400."""
+    theirs = 400 if status == 422 else status
     if path.startswith(OPENAI):
-        return _openai(error, status), 400 if status == 422 else status
+        return _openai(error, status), theirs
+    if path.startswith(INFERENCE):
+        return str(error), theirs
     return error.to_dict(), status
 
 

@@ -15,7 +15,9 @@ from jishi.serving.metrics import Metrics
 from jishi.serving.rate import RateLimit
 
 log = logging.getLogger(__name__)
-OPEN = frozenset({"/", "/health", "/ready", "/openapi.json"})  # asked without a key and not counted against the rate
+OPEN = frozenset(  # asked without a key and not counted against the rate
+    {"/", "/health", "/ready", "/openapi.json", "/v2/health/live", "/v2/health/ready"}
+)
 HEADERS: Mapping[str, str] = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",

@@ -36,7 +36,28 @@ async def read(request: Request, limits: Limits, shape: type[Shape]) -> Shape:
 
 def documented(shape: type[Wanted]) -> dict[str, Any]:
     """The body of a request, for OpenAPI."""
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": shape.model_json_schema()}}}}
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": _whole(shape.model_json_schema())}},
+        }
+    }
+
+
+def _whole(schema: dict[str, Any]) -> Any:
+    """A schema with what it refers to in place: references would be looked for in the document it becomes a part of."""
+    parts = schema.pop("$defs", {})
+
+    def resolved(value: Any) -> Any:
+        if isinstance(value, list):
+            return [resolved(part) for part in value]
+        if not isinstance(value, dict):
+            return value
+        if "$ref" in value:
+            return resolved(parts[value["$ref"].rpartition("/")[2]])
+        return {key: resolved(part) for key, part in value.items()}
+
+    return resolved(schema)
 
 
 def _refusal(field: str, found: dict[str, Any], shape: type[Wanted]) -> UsageError:
