@@ -140,9 +140,11 @@ def evaluate(source: Source = None, /, *, overrides: Sequence[str] = (), **setti
 
 def compress(source: Source = None, /, *, overrides: Sequence[str] = (), **settings: Any) -> dict[str, Any]:
     """Make a bundle smaller or quicker: what comes of it is written only where it answers, and scores, as the first does."""
+    from jishi.lifecycle import frontier
     from jishi.lifecycle.compress import CompressSpec, compress
 
-    return compress(read(CompressSpec, source, settings, overrides))
+    wanted = read(CompressSpec, source, settings, overrides)
+    return compress(wanted) if wanted.search is None else frontier.search(wanted, wanted.search)
 
 
 def benchmark(

@@ -34,10 +34,12 @@ def benchmark(
 
 
 def _hops(value: Mapping[str, Any]) -> None:
-    """What each method changed, then the bundle that came of it."""
+    """What was tried, where the way was searched for; what each method changed, then the bundle that came of it."""
     from jishi import terminal
     from jishi.lifecycle import wording
 
+    if "tried" in value:
+        _tried(value)
     for hop in value["hops"]:
         moved = hop["judged"]
         given = {key: hop[key] for key in ("hop", "metric", "before", "after", "low", "high")}
@@ -46,6 +48,27 @@ def _hops(value: Mapping[str, Any]) -> None:
     sizes = " → ".join(wording.size(value["bytes"][name]) for name in ("before", "after"))
     shown = {"bundle": value["out"], "bytes": sizes, "runtime": value["runtime"]}
     terminal.pairs({text(f"compress.{name}"): one for name, one in shown.items()})
+
+
+def _tried(value: Mapping[str, Any]) -> None:
+    """A line a chain, the bundle given first; then why others are not among them."""
+    from rich.table import Table
+
+    from jishi import terminal
+    from jishi.lifecycle import wording
+
+    names = ("p50", "memory", "bytes", "runtime", "front", "meets")
+    table = Table("", value["metric"], *(text(f"compress.column-{name}") for name in names), box=None, pad_edge=False)
+    for one in value["tried"]:
+        marks = ["●" if one[name] else "" for name in ("front", "meets")]
+        sizes = [wording.size(one[name]) for name in ("memory", "bytes")]
+        table.add_row(
+            one["method"] or "–", f"{one['score']:.4f}", f"{one['p50']:.1f} ms", *sizes, one["runtime"], *marks
+        )
+    terminal.console.print(table)
+    for one in value["refused"]:
+        terminal.console.print(text("compress.refused", **one), markup=False, soft_wrap=True)
+    terminal.console.print(text("compress.tried", method=value["method"]), markup=False)
 
 
 def _bundles(value: Mapping[str, Any]) -> None:

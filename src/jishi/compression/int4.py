@@ -15,6 +15,8 @@ class Int4(Compressor):
     what is multiplied, arXiv:2212.09720 for four bits). No rows are needed to fit it. Tables that are looked up and kernels of
     convolutions are in eight bits."""
 
+    searched = True
+
     block: Literal[16, 32, 64, 128] = option(
         32,
         "Values that share a scale: 16, 32, 64 or 128. Fewer lose less and take more bytes.",

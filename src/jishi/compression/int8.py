@@ -15,6 +15,8 @@ class Int8(Compressor):
     comes by (vector-wise: arXiv:2208.07339, arXiv:2206.01861). Rows of a batch don't touch each other, every CPU says the same,
     and no rows are needed to fit it. Kernels of convolutions are kept in eight bits and computed in fp32."""
 
+    searched = True
+
     def apply(self, predictor: Any, rows: Sequence[Row]) -> tuple[Any, Any]:
         try:
             import onnx

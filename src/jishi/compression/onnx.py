@@ -15,6 +15,7 @@ class Onnx(Compressor):
     Of a decoder that writes it holds one step."""
 
     lossless = True
+    searched = True
 
     def apply(self, predictor: Any, rows: Sequence[Row]) -> tuple[Any, Any]:
         if isinstance(predictor.model, graph.Graph):

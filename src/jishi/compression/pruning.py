@@ -27,6 +27,7 @@ class Pruning(Compressor):
     from the rows' targets and from the model it comes of; with `layers` alone this is distillation into a shallower student."""
 
     learns = True
+    searched = True
 
     width: Annotated[float, Ge(0), Lt(1)] = option(
         0.5,

@@ -310,6 +310,7 @@ class Compressor(ABC):
 
     lossless: ClassVar[bool] = False  # nothing but rounding may change
     learns: ClassVar[bool] = False  # `rows` are training rows, which it fits itself to; else any, to try it on
+    searched: ClassVar[bool] = False  # tried where the way is searched for and none is named
 
     @abstractmethod
     def apply(self, predictor: Any, rows: Sequence[Row]) -> Compressed | tuple[Any, Any]:

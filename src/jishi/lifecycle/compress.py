@@ -2,7 +2,8 @@
 
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +18,7 @@ from jishi.core.kept import keep
 from jishi.core.values import Compressed
 from jishi.data.spec import DataSpec
 from jishi.lifecycle import card, heal, parity
+from jishi.lifecycle.goal import Goal
 from jishi.lifecycle.judged import Judged, judged
 from jishi.models import adapters, graph
 from jishi.predictor import Predictor
@@ -31,11 +33,17 @@ class CompressSpec:
     """What `jishi compress` is asked for."""
 
     bundle: str = option(en="The bundle to make smaller or quicker.", zh="要压缩的模型包。")
-    method: tuple[Compressor, ...] = option(
-        en="How (onnx, int8, int4, pruning, vocabulary), one way after the other.",
-        zh="方法（onnx、int8、int4、pruning、vocabulary），可依次使用多种。",
-    )
     out: str = option(en="The folder of the new bundle.", zh="新模型包的目录。")
+    method: tuple[Compressor, ...] = option(
+        (),
+        "How (onnx, int8, int4, pruning, vocabulary), one way after the other. With a search, the ways that it tries.",
+        "方法（onnx、int8、int4、pruning、vocabulary），可依次使用多种；设有 search 时为待尝试的方法。",
+    )
+    search: Goal | None = option(
+        None,
+        "What the new bundle is to keep to: several ways are tried, and the best score of those that keep to it is written.",
+        "新模型包须满足的目标：尝试多种方法，写出满足目标者中得分最高的一个。",
+    )
     data: DataSpec | None = option(
         None,
         "The rows: their test part judges, their training part is what methods fit themselves to; a file judges as a whole. Left "
@@ -62,23 +70,39 @@ def compress(wanted: CompressSpec) -> dict[str, Any]:
 
     Raises BundleError there, UsageError, DataError or ModelError where a method can't be used.
     """
+    with begun(wanted) as start:
+        hops, here, last = [], start.first, start.answers
+        for place, method in enumerate(wanted.method, start=1):
+            target = Path(wanted.out) if place == len(wanted.method) else start.folder / f"hop-{place}"
+            here, changed, last = hop(wanted, method, here, start.rows, (start.answers, last), target)
+            hops.append(changed)
+    sizes = {BEFORE: _bytes(Path(wanted.bundle)), "after": _bytes(Path(wanted.out))}
+    return {"out": wanted.out, "runtime": here.runtime, "bytes": sizes, "part": start.rows.part, "hops": hops}
+
+
+@dataclass(frozen=True)
+class Begun:
+    """The bundle given, the rows that judge, its answers to them, and a folder that is gone afterwards."""
+
+    first: Predictor
+    rows: Judged
+    answers: Sequence[Prediction]
+    folder: Path
+
+
+@contextmanager
+def begun(wanted: CompressSpec) -> Iterator[Begun]:
+    """Raises UsageError and DataError where a spec can't be carried out, BundleError where the bundle is not what it was."""
     _check(wanted)
     first = Predictor.load(wanted.bundle)
     first.replay()
     with tempfile.TemporaryDirectory() as folder:
         rows = _rows(wanted, first, Path(folder) / "data")
-        answers = keep(first.examine(rows.rows))
-        hops, here, last = [], first, answers
-        for place, method in enumerate(wanted.method, start=1):
-            target = Path(wanted.out) if place == len(wanted.method) else Path(folder) / f"hop-{place}"
-            here, hop, last = _hop(wanted, method, here, rows, (answers, last), target)
-            hops.append(hop)
-    sizes = {BEFORE: _bytes(Path(wanted.bundle)), "after": _bytes(Path(wanted.out))}
-    return {"out": wanted.out, "runtime": here.runtime, "bytes": sizes, "part": rows.part, "hops": hops}
+        yield Begun(first, rows, keep(first.examine(rows.rows)), Path(folder))
 
 
 def _check(wanted: CompressSpec) -> None:
-    if not wanted.method:
+    if not wanted.method and wanted.search is None:
         raise UsageError("compress.no-method", allowed=", ".join(registry.names(Compressor)))
     out, given = Path(wanted.out), Path(wanted.bundle).resolve()
     inside = (given / bundle.RECORD).is_file() and out.resolve().is_relative_to(
@@ -101,7 +125,7 @@ def _rows(wanted: CompressSpec, first: Predictor, folder: Path) -> Judged:
     return found
 
 
-def _hop(
+def hop(
     wanted: CompressSpec,
     method: Compressor,
     here: Predictor,
@@ -137,7 +161,7 @@ def _hop(
             parity.same(name, probed, moved)
         else:
             parity.near(name, moved, evaluation["metric"], pair, wanted.tolerance)
-        hop = {
+        changed = {
             "hop": name, **healed, **probed.dump(), "part": rows.part, "judged": moved.dump(),
             "metric": evaluation["metric"], **pair,
         }  # fmt: skip
@@ -145,12 +169,12 @@ def _hop(
             "parent": bundle.read(wanted.bundle, verify=False).fingerprint,
             "graph": (folder / graph.FILE).is_file(),
         }
-        record = {**_record(alone, method, rows, evaluation, hop), **parent}
+        record = {**_record(alone, method, rows, evaluation, changed), **parent}
         probes = here.probes if method.lossless else made.probe(rows.rows)
         bundle.describe(folder, record, probes, card.card(record))
         made = Predictor.load(folder)
         made.replay()
-    return replace(made, path=target), hop, found
+    return replace(made, path=target), changed, found
 
 
 def _pair(evaluation: dict[str, Any]) -> dict[str, Any]:
