@@ -9,7 +9,7 @@ from eight import DESIGNS, ROWS
 from jishi.core import registry
 from jishi.core.contracts import Task
 from jishi.core.errors import ModelError
-from jishi.models import graph, inference, load
+from jishi.models import graph, inference, load, together
 from jishi.models.decoding import Decoding
 from jishi.models.spec import ModelSpec
 
@@ -99,6 +99,19 @@ def test_a_decoder_writes_as_a_graph_what_it_writes_as_a_model(way, decoder):
         ):
             assert old[:, 0].tolist() == new[:, 0].tolist()
             assert torch.allclose(old[:, 1], new[:, 1], atol=1e-5)
+
+
+def test_streams_of_a_graph_share_its_steps(decoder):
+    task, rows, model, built, processor = decoder
+    task = replace(task, decoding=Decoding(max_new_tokens=12))
+    features = [task.encode(row, processor) for row in rows]
+    running = [task.stream(built, row, processor) for row in features]
+    said = [[next(stream)] for stream in running]
+    (group,) = together._of[built].groups
+    assert len(group.rows) > 1
+    for pieces, stream in zip(said, running, strict=True):
+        pieces.extend(stream)
+    assert said == [list(task.stream(model, row, processor)) for row in features]
 
 
 def test_a_graph_foresees_a_text_as_its_model_does(decoder):

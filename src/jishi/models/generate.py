@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from jishi.core.contracts import Batch, Written
-from jishi.models import beams, choice
+from jishi.models import beams, choice, together
 from jishi.models.decoding import Decoding
 from jishi.models.ends import Ends, Pieces
 from jishi.models.steps import Steps
@@ -41,26 +41,17 @@ def certain(output: torch.Tensor) -> torch.Tensor:
 def stream(model: Any, batch: Batch, decoding: Decoding, ends: Ends) -> Generator[str, None, Written]:
     """The answer to one prompt, a piece a step: what is certain by now, "" where nothing more is.
 
-    A beam search is certain at its end only.
+    A beam search is certain at its end only. Other streams of the same model share its steps, where the model allows it.
     """
     pieces = Pieces(ends)
     if decoding.method == "beam":
         pieces.ids = [int(token) for token in generate(model, batch, decoding, ends)[0][:, 0]]
     else:
         decoding.check()
-        with torch.inference_mode():
-            walk = _walk(Steps(model, batch), decoding, ends)
-        while (step := _next(walk)) is not None:
-            yield pieces.add(int(step[0, 0]))
+        for token in together.write(model, batch, decoding, ends):
+            yield pieces.add(int(token[0]))
     yield pieces.rest()
     return Written(len(pieces.ids), bool(pieces.ids) and ends.reached(pieces.ids))
-
-
-@torch.inference_mode()
-def _next(walk: Iterator[tuple[list[int], torch.Tensor]]) -> torch.Tensor | None:
-    """The next step of a walk; inference mode does not outlast it, since who reads the stream goes on in between."""
-    step = next(walk, None)
-    return None if step is None else step[1]
 
 
 def _walk(steps: Steps, decoding: Decoding, ends: Ends) -> Iterator[tuple[list[int], torch.Tensor]]:

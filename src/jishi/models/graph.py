@@ -36,7 +36,7 @@ LARGEST = 2**31 - 1  # bytes of one file that holds graph and weights (protobuf)
 Run = Callable[[Mapping[str, numpy.ndarray]], Sequence[numpy.ndarray]]
 
 
-@dataclass
+@dataclass(eq=False)
 class Graph:
     """A graph that `run` works out, called as the model it was made from; it can't learn.
 

@@ -4,13 +4,14 @@ The graph is one step of a decoder: the tokens that are new (B, T), which of all
 positions, the keys and values of the P before, and the places among the T whose logits are asked for.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy
 import torch
 from torch import nn
+from torch.nn import functional
 
 PAST, PRESENT = "past.", "present."  # and a number: keys and values of the layers in turn
 PLACES = "places"
@@ -33,6 +34,43 @@ class Memory:
     def batch_select_indices(self, rows: torch.Tensor) -> None:
         """Go on with these rows, as transformers' caches do."""
         self.values = [value[rows.numpy()] for value in self.values]
+
+
+def is_plain(cache: Any) -> bool:
+    """Whether keys and values of every token, and nothing else, are kept: they may be joined and cut."""
+    from transformers.cache_utils import DynamicCache, DynamicLayer
+
+    if isinstance(cache, Memory):
+        return True
+    return type(cache) is DynamicCache and all(type(layer) is DynamicLayer for layer in cache.layers)
+
+
+def joined(first: Any, second: Any, unread: Sequence[int]) -> Any:
+    """Two plain memories as one, with so many places that nobody reads before those of each."""
+    pairs = [
+        (functional.pad(one, (0, 0, unread[0], 0)), functional.pad(other, (0, 0, unread[1], 0)))
+        for one, other in zip(_each(first), _each(second), strict=True)
+    ]
+    both = iter([torch.cat(pair) for pair in pairs])
+    _change(first, lambda _: next(both))
+    return first
+
+
+def cut(cache: Any, places: int) -> None:
+    """Without the first places of a plain memory."""
+    _change(cache, lambda value: value[:, :, places:])
+
+
+def _each(cache: Any) -> list[torch.Tensor]:
+    return [torch.from_numpy(value) for value in cache.values] if isinstance(cache, Memory) else list(_flat(cache))
+
+
+def _change(cache: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    if isinstance(cache, Memory):
+        cache.values = [change(torch.from_numpy(value)).numpy() for value in cache.values]
+        return
+    for layer in cache.layers:
+        layer.keys, layer.values = change(layer.keys), change(layer.values)
 
 
 def remembers(inputs: Mapping[str, Any]) -> bool:
@@ -69,12 +107,8 @@ def told(said: Arrays) -> tuple[Arrays, Memory]:
 
 def kept(model: Any, read: Mapping[str, torch.Tensor]) -> list[torch.Tensor] | None:
     """Keys and values of a prompt that was read; None where the model keeps anything else (a window, a state)."""
-    from transformers.cache_utils import DynamicCache, DynamicLayer
-
     cache = model(**read, use_cache=True).past_key_values
-    if type(cache) is not DynamicCache or any(type(layer) is not DynamicLayer for layer in cache.layers):
-        return None
-    return [value for layer in cache.layers for value in (layer.keys, layer.values)]
+    return list(_flat(cache)) if is_plain(cache) else None
 
 
 def step(read: Mapping[str, torch.Tensor], past: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -7,8 +7,10 @@ import inspect
 from typing import Any
 
 import torch
+from torch.nn import functional
 
 from jishi.core.contracts import Batch
+from jishi.models import memory
 from jishi.models.cross_entropy import whole
 from jishi.models.graph import Graph
 
@@ -63,12 +65,31 @@ class Steps:
             self.mask = torch.cat([self.mask, self.mask.new_ones(len(tokens), 1)], 1)
             self.positions = self.positions[:, -1:] + 1
 
+    def joins(self, other: "Steps") -> bool:
+        """Whether both may go on as one: each row's place is told, and no more than keys and values was kept of it."""
+        return all(
+            "position_ids" in one.takes and memory.is_plain(one.cache) and one.model is self.model
+            for one in (self, other)
+        )
+
+    def join(self, other: "Steps") -> None:
+        """Go on with the rows of another as well, behind one's own; both have been told what follows."""
+        wide = max(self.mask.shape[1], other.mask.shape[1])
+        self.cache = memory.joined(self.cache, other.cache, [wide - one.mask.shape[1] for one in (self, other)])
+        self.mask = torch.cat([functional.pad(one.mask, (wide - one.mask.shape[1], 0)) for one in (self, other)])
+        self.positions = torch.cat([self.positions[:, -1:], other.positions[:, -1:]])
+        self.ids = torch.cat([self.ids, other.ids])
+
     def _keep(self, rows: torch.Tensor) -> None:
         self.cache.batch_select_indices(rows)
         if self.fixed:
             self.fixed = {name: value[rows] for name, value in self.fixed.items()}
         else:
             self.mask, self.positions = self.mask[rows], self.positions[rows]
+            unread = int(self.mask.any(0).long().argmax())  # on the left of all rows that are left
+            if unread and memory.is_plain(self.cache):
+                self.mask = self.mask[:, unread:]
+                memory.cut(self.cache, unread)
 
 
 def left(ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

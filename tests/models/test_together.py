@@ -1,0 +1,159 @@
+"""Answers that are streamed at the same time share their steps, and each is what it would be alone."""
+
+import gc
+import weakref
+from dataclasses import replace
+
+import pytest
+import torch
+
+from eight import ROWS, WRITES
+from jishi.core import registry
+from jishi.core.contracts import Task
+from jishi.models import inference, load, together, tokens
+from jishi.models.decoding import Decoding
+from jishi.models.ends import Ends
+from jishi.models.spec import ModelSpec
+
+TOKENS = 12
+WAYS = [
+    Decoding(max_new_tokens=TOKENS),
+    Decoding("sampling", max_new_tokens=TOKENS, seed=3),
+    Decoding(max_new_tokens=5, repetition_penalty=1.3),
+    Decoding("sampling", max_new_tokens=TOKENS, top_p=0.8, seed=4),
+]
+
+
+def made(name, spec):
+    task = registry.get(Task, name)()
+    rows = [task.parse(row) for row in ROWS[name]]
+    processor = load.processor(spec, rows)
+    task = task.initialize(rows, load.base(spec))
+    torch.manual_seed(0)
+    model = load.model(spec, task.head(), load.base(spec), processor).eval()
+    return task, [task.encode(row, processor) for row in rows], model, processor
+
+
+@pytest.fixture(scope="module", params=["transformer-decoder", "gpt2"])
+def decoder(request):
+    return made("text-generation", ModelSpec(request.param, size="nano"))
+
+
+def streams(found, ways=WAYS):
+    """The tokens of each row, as they are written."""
+    _, features, model, processor = found
+    ends = Ends.of(processor)
+    for place, way in enumerate(ways):
+        row = features[place % len(features)]
+        prompt = tokens.pad([tokens.describe(processor, row.get("prompt_ids", row["input_ids"]))], processor)
+        yield (int(token[0]) for token in together.write(model, prompt, way, ends))
+
+
+def alone(found, ways=WAYS):
+    """What is written for each row by itself, by the code that answers whole batches."""
+    task, features, model, processor = found
+    rows = [features[place % len(features)] for place in range(len(ways))]
+    some = zip(ways, rows, strict=True)
+    told = [inference.outputs(replace(task, decoding=way), model, [row], processor)[0] for way, row in some]
+    return [[int(token) for token in output[:, 0]] for output in told]
+
+
+def in_turn(open_, late=()):
+    """What streams say that have a piece in their turn; those of `late` come in one after the other."""
+    said, running, waiting = {}, dict(enumerate(open_)), dict(enumerate(late, len(open_)))
+    while running or waiting:
+        for place, stream in list(running.items()):
+            piece = next(stream, None)
+            if piece is None:
+                del running[place]
+            else:
+                said.setdefault(place, []).append(piece)
+        if waiting:
+            place, stream = waiting.popitem()
+            running[place] = stream
+    return [said[place] for place in sorted(said)]
+
+
+def calls(model):
+    counted = []
+    model.register_forward_hook(lambda *_: counted.append(1))
+    return counted
+
+
+def test_what_is_written_in_company_is_what_is_written_alone(decoder):
+    assert in_turn(list(streams(decoder))) == alone(decoder)
+
+
+def test_those_that_come_later_join_and_change_nothing(decoder):
+    ways = [*WAYS, *WAYS]
+    every = list(streams(decoder, ways))
+    assert in_turn(every[:2], every[2:]) == alone(decoder, ways)
+
+
+def test_a_step_serves_all_that_are_open(decoder):
+    """Four prompts are read and their first tokens written, which is a call each; eleven steps write the rest of all."""
+    counted = calls(decoder[2])
+    written = in_turn(list(streams(decoder, [WAYS[0]] * 4)))
+    assert len(counted) == 4 + (TOKENS - 1) and [len(one) for one in written] == [TOKENS] * 4
+
+
+def test_what_a_long_prompt_took_is_given_back_when_it_is_complete(decoder):
+    task, features, model, processor = decoder
+    order = sorted(features, key=lambda row: len(row["prompt_ids"]))
+    short, long = order[0], order[-1]
+    lengths = [len(row["prompt_ids"]) for row in (short, long)]
+    assert lengths[0] < lengths[1]
+    found = (task, [short, long], model, processor)
+    ways = [WAYS[0], Decoding(max_new_tokens=2)]
+    first, second = streams(found, ways)
+    said = [next(first)]
+    assert len([*second]) == 2
+    said.append(next(first))
+    (group,) = together._of[model].groups
+    assert len(group.rows) == 1 and group.steps.mask.shape[1] == lengths[0] + 2  # the prompt, and what is written
+    assert [*said, *first] == alone(found, ways[:1])[0]
+
+
+def test_a_stream_that_is_left_is_not_gone_on_with(decoder):
+    model = decoder[2]
+    first, second = streams(decoder, [WAYS[0], WAYS[1]])
+    whole = alone(decoder, [WAYS[0]])[0]
+    begun = [next(first), next(second)]
+    second.close()
+    assert [begun[0], *first] == whole
+    assert not together._of[model].groups
+
+
+def test_what_nobody_asks_for_is_not_held(decoder):
+    model = decoder[2]
+    (stream,) = streams(decoder, WAYS[:1])
+    next(stream)
+    (group,) = together._of[model].groups
+    held = weakref.ref(group)
+    del group, stream
+    gc.collect()
+    assert held() is None
+
+
+def test_a_step_that_fails_ends_all_that_shared_it_and_none_that_come_after(decoder):
+    model = decoder[2]
+    first, second = streams(decoder, [WAYS[0], WAYS[0]])
+    next(first), next(second)
+
+    def fails(*_, **__):
+        raise MemoryError
+
+    hook = model.register_forward_pre_hook(fails)
+    with pytest.raises(MemoryError):
+        list(first)
+    hook.remove()
+    with pytest.raises(RuntimeError):
+        list(second)
+    assert in_turn(list(streams(decoder, WAYS[:1]))) == alone(decoder, WAYS[:1])
+
+
+@pytest.mark.parametrize("name", ["translation", "text-generation"])
+def test_what_can_not_share_steps_is_written_in_turn(name):
+    found = made(name, WRITES if name == "translation" else ModelSpec("lstm", size="nano"))
+    ways = [WAYS[0], WAYS[2]]
+    assert in_turn(list(streams(found, ways))) == alone(found, ways)
