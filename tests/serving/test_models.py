@@ -189,6 +189,17 @@ def test_an_adapter_whose_base_changed_refuses_alone(adapter_paths, bundle_path,
     assert answer.status_code == 200 and "was not trained on what now lies at" in caplog.text
 
 
+def test_the_name_that_an_answer_tells_asks_the_same_model_and_that_of_another_bundle_none(adapter_paths):
+    async def scene():
+        async with asking(models(adapter_paths)) as client:
+            named = (await ask(client, "good", "sizes")).json()["model"]
+            return named, (await ask(client, "good", named)).json(), await ask(client, "good", "sizes@000000000000")
+
+    named, again, other = run(scene())
+    assert named.startswith("sizes@") and again["model"] == named
+    refused(other, 404, "serving.unknown-model")
+
+
 def test_an_unknown_name_is_told_the_nearest(adapter_paths):
     async def scene():
         async with asking(models(adapter_paths)) as client:

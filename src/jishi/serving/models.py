@@ -40,6 +40,7 @@ class Entry:
     base: tuple[str, int] | None = None  # SHA-256, bytes
     task: str = ""
     created: int = 0  # seconds since 1970
+    answers_as: str = ""  # its name and the first digits of its bundle's identity
     opened: asyncio.Task[Service] | None = None
     users: int = 0  # requests that wait for it or are answered by it
     last: int = 0  # when it was last asked, in requests
@@ -79,7 +80,7 @@ class Models:
                 raise ServingError(
                     "serving.memory-too-small", name=entry.name, given=self.memory, allowed=held([entry])
                 )
-        self._named = named
+        self._named = {**{entry.answers_as: entry for entry in self.entries if entry.answers_as}, **named}
         self._opening = asyncio.Lock()  # one at a time, so that the memory bound holds
         self._left = asyncio.Event()
         self._clock = itertools.count(1)
@@ -91,11 +92,15 @@ class Models:
         return cls([_entry(given, shared, runtime) for given in bundles], limits, memory)
 
     def find(self, name: str | None) -> Entry:
-        """The model of a name, the first where there is none. Raises ServingError with the nearest name."""
+        """The model of a name, as it was given or as answers tell it; the first where there is none.
+
+        Raises ServingError with the nearest name.
+        """
         if name is None:
             return self.entries[0]
         if name not in self._named:
-            hint, allowed = did_you_mean(name, self._named), ", ".join(self._named)
+            names = [entry.name for entry in self.entries]
+            hint, allowed = did_you_mean(name, names), ", ".join(names)
             raise ServingError("serving.unknown-model", given=name[:80], hint=hint, allowed=allowed)
         return self._named[name]
 
@@ -224,6 +229,7 @@ def _entry(given: str, shared: Shared, runtime: str) -> Entry:
     entry = Entry(name or describe.called(folder), lambda: Predictor.load(folder, runtime=runtime, shared=shared))
     try:
         record = bundle.read(folder, verify=False).record
+        entry.answers_as = describe.name(folder, entry.name)
         entry.task, entry.bytes = record["task"]["name"], size(folder)
         entry.created = _seconds(record.get("created"))
         if "base" in record:
