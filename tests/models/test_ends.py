@@ -45,3 +45,22 @@ def test_a_broken_character_at_the_very_end_is_told_at_last() -> None:
     pieces = Pieces(Ends.of(PROCESSOR))
     assert [pieces.add(token) for token in ids("好中")[:-1]] == ["", "", "好", "", ""]
     assert pieces.rest() == "\ufffd"
+
+
+class Falling:
+    """Bytes where no word fits, as byte fallback has it: where a run of them is no text, none of it is."""
+
+    eos_token_id = None
+
+    def decode(self, ids, **_):
+        run, said = bytes(token for token in ids if token < 256), "".join(" fine" for token in ids if token == 256)
+        try:
+            return run.decode() + said
+        except UnicodeDecodeError:
+            return "\ufffd" * len(run) + said
+
+
+def test_what_comes_after_bytes_that_never_become_a_character_is_told_all_the_same() -> None:
+    pieces = Pieces(Ends.of(Falling()))
+    assert [pieces.add(token) for token in [ord("@"), 0xE4, 256, 256]] == ["@", "", "", ""]
+    assert pieces.rest() == "\ufffd fine fine"

@@ -67,8 +67,9 @@ class Pieces:
         return self._give(self.ends.settled(self.ids))
 
     def rest(self) -> str:
-        """What was held back, once the answer is complete."""
-        return self._give(self.ends.text(self.ids)) if self.ids else ""
+        """What was held back, once the answer is complete; where bytes before it never became characters, what comes after."""
+        text = self.ends.text(self.ids) if self.ids else ""
+        return self._give(self.given + text[len(self.given) :])
 
     def _give(self, text: str) -> str:
         if not text.startswith(self.given):  # a decoder that looks back: wait until it agrees again
