@@ -12,6 +12,23 @@ from jishi.serving.models import Models
 from jishi.serving.serve import address, configured, listen
 
 
+class Servers:
+    """One server for each predictor, limits and access that are asked for, while this is entered."""
+
+    def __enter__(self):
+        self._stack, self._urls = contextlib.ExitStack(), {}
+        return self
+
+    def __exit__(self, *_):
+        self._stack.close()
+
+    def url(self, predictor, limits=None, access=None):
+        key = (id(predictor), limits, access)
+        if key not in self._urls:
+            self._urls[key] = self._stack.enter_context(live(predictor, limits, access))[0]
+        return self._urls[key]
+
+
 @contextlib.contextmanager
 def live(predictor, limits=None, access=None):
     """Its address, once it is ready, and its models."""

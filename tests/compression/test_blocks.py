@@ -8,25 +8,15 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
+from graphs import model, run, tied  # noqa: E402
 from jishi.compression._blocks import blocks, packed  # noqa: E402
 
 RNG = numpy.random.default_rng(0)
 WEIGHT = RNG.normal(size=(72, 80)).astype(numpy.float32)  # four blocks of 16 and half a one
 
 
-def model(nodes, weights, given, kind=TensorProto.FLOAT):
-    inputs = [helper.make_tensor_value_info("x", kind, given)]
-    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)]
-    made = helper.make_graph(nodes, "tried", inputs, outputs, [numpy_helper.from_array(*one) for one in weights])
-    return helper.make_model(made, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-
-
 def product(weight=WEIGHT, block=16):
     return blocks(model([helper.make_node("MatMul", ["x", "w"], ["y"])], [(weight, "w")], [None, len(weight)]), block)
-
-
-def run(made, x):
-    return onnxruntime.InferenceSession(made.SerializeToString()).run(None, {"x": x})[0]
 
 
 def apart(pairs):
@@ -102,12 +92,7 @@ def test_a_product_with_a_bias_is_that_of_the_codes_and_the_bias(turned):
 
 def test_a_table_that_is_looked_up_and_multiplied_is_kept_once_in_eight_bits():
     table = RNG.normal(size=(80, 64)).astype(numpy.float32)
-    nodes = [
-        helper.make_node("Gather", ["table", "x"], ["found"]),
-        helper.make_node("Transpose", ["table"], ["turned"], perm=[1, 0]),
-        helper.make_node("MatMul", ["found", "turned"], ["y"]),
-    ]
-    made = blocks(model(nodes, [(table, "table")], [None], TensorProto.INT64), 16)
+    made = blocks(tied(table), 16)
     kinds = {one.data_type for one in made.graph.initializer if len(one.dims) == 2 and one.dims[1] > 1}
     assert kinds == {TensorProto.INT8}
     said = run(made, numpy.array([3, 79, 0], numpy.int64))

@@ -8,25 +8,15 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
+from graphs import model, run, tied  # noqa: E402
 from jishi.compression._integers import integers  # noqa: E402
 
 RNG = numpy.random.default_rng(0)
 WEIGHT = RNG.normal(size=(64, 80)).astype(numpy.float32)
 
 
-def model(node, weights, given, kind=TensorProto.FLOAT):
-    inputs = [helper.make_tensor_value_info("x", kind, given)]
-    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)]
-    made = helper.make_graph([node], "tried", inputs, outputs, [numpy_helper.from_array(*one) for one in weights])
-    return helper.make_model(made, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-
-
 def product(weight=WEIGHT):
-    return integers(model(helper.make_node("MatMul", ["x", "w"], ["y"]), [(weight, "w")], [None, 64]))
-
-
-def run(made, x):
-    return onnxruntime.InferenceSession(made.SerializeToString()).run(None, {"x": x})[0]
+    return integers(model([helper.make_node("MatMul", ["x", "w"], ["y"])], [(weight, "w")], [None, 64]))
 
 
 def by_hand(x, weight):
@@ -70,7 +60,7 @@ def test_one_input_of_several_products_is_quantised_once():
 
 def test_a_table_that_is_looked_up_is_kept_within_half_a_step():
     table = RNG.normal(size=(100, 64)).astype(numpy.float32)
-    made = integers(model(helper.make_node("Gather", ["w", "x"], ["y"]), [(table, "w")], [None], TensorProto.INT64))
+    made = integers(model([helper.make_node("Gather", ["w", "x"], ["y"])], [(table, "w")], [None], TensorProto.INT64))
     found = run(made, numpy.array([3, 99]))
     steps = numpy.abs(table[[3, 99]]).max(1, keepdims=True) / 127
     assert (numpy.abs(found - table[[3, 99]]) <= steps / 2 + 1e-6).all()
@@ -79,7 +69,7 @@ def test_a_table_that_is_looked_up_is_kept_within_half_a_step():
 
 def test_a_kernel_is_kept_within_half_a_step():
     kernel = RNG.normal(size=(32, 16, 3, 3)).astype(numpy.float32)
-    made = integers(model(helper.make_node("Conv", ["x", "w"], ["y"]), [(kernel, "w")], [None, 16, 3, 3]))
+    made = integers(model([helper.make_node("Conv", ["x", "w"], ["y"])], [(kernel, "w")], [None, 16, 3, 3]))
     x = numpy.zeros((1, 16, 3, 3), numpy.float32)
     x[0, 5, 1, 2] = 1  # picks one value of every kernel
     steps = numpy.abs(kernel).max((1, 2, 3)) / 127
@@ -94,18 +84,10 @@ def test_small_weights_and_products_of_two_inputs_stay_as_they_are():
 def test_a_table_that_is_looked_up_and_multiplied_is_kept_once():
     """As the output layer of many models is the table of their embeddings, turned over."""
     table = RNG.normal(size=(80, 64)).astype(numpy.float32)
-    nodes = [
-        helper.make_node("Gather", ["table", "ids"], ["x"]),
-        helper.make_node("Transpose", ["table"], ["turned"], perm=[1, 0]),
-        helper.make_node("MatMul", ["x", "turned"], ["y"]),
-    ]
-    ids = [helper.make_tensor_value_info("ids", TensorProto.INT64, [None])]
-    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)]
-    whole = helper.make_graph(nodes, "tried", ids, outputs, [numpy_helper.from_array(table, "table")])
-    made = integers(helper.make_model(whole, opset_imports=[helper.make_opsetid("", 20)], ir_version=10))
+    made = integers(tied(table))
     assert sum(numpy_helper.to_array(one).nbytes for one in made.graph.initializer) < table.nbytes / 3
     asked = numpy.array([3, 79, 0], numpy.int64)
-    said = onnxruntime.InferenceSession(made.SerializeToString()).run(None, {"ids": asked})[0]
+    said = run(made, asked)
     scale = numpy.abs(table).max(1, keepdims=True) / 63
     found = (numpy.rint(table / scale) * scale)[asked]
     assert numpy.allclose(said, by_hand(found, table.T), rtol=1e-4, atol=1e-4)
@@ -116,13 +98,13 @@ def test_a_product_with_a_bias_is_that_of_whole_numbers_and_the_bias(turned):
     x, bias = RNG.normal(size=(5, 64)).astype(numpy.float32), RNG.normal(size=80).astype(numpy.float32)
     weight = WEIGHT.T.copy() if turned else WEIGHT
     node = helper.make_node("Gemm", ["x", "w", "b"], ["y"], transB=turned)
-    made = integers(model(node, [(weight, "w"), (bias, "b")], [None, 64]))
+    made = integers(model([node], [(weight, "w"), (bias, "b")], [None, 64]))
     assert any(one.op_type == "MatMulInteger" for one in made.graph.node)
     assert numpy.allclose(run(made, x), by_hand(x, WEIGHT) + bias, rtol=1e-4, atol=1e-4)
 
 
 def test_a_product_that_is_more_than_a_sum_stays_as_it_is():
     node = helper.make_node("Gemm", ["x", "w"], ["y"], alpha=0.5)
-    made = integers(model(node, [(WEIGHT, "w")], [None, 64]))
+    made = integers(model([node], [(WEIGHT, "w")], [None, 64]))
     x = RNG.normal(size=(5, 64)).astype(numpy.float32)
     assert numpy.allclose(run(made, x), 0.5 * x @ WEIGHT, atol=1e-5)

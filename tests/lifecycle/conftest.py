@@ -1,19 +1,13 @@
 """A small bundle of a whole run, made once."""
 
-import json
 from pathlib import Path
 
 import pytest
 
 import jishi
+from commands import jsonl
 
 TRAIN = [{"text": f"{'很好用' if i % 2 else '质量很差'} {i}", "label": "good" if i % 2 else "bad"} for i in range(64)]
-
-
-def jsonl(path: Path, rows) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    return path
 
 
 @pytest.fixture(scope="session")

@@ -4,18 +4,13 @@ import shutil
 import pytest
 
 import jishi
+from commands import jsonl
 from jishi.core import manifest
 from jishi.core.errors import BundleError, DataError
 
 TEST = [
     {"text": f"{'很好用' if i % 3 else '质量很差'} {100 + i}", "label": "good" if i % 3 else "bad"} for i in range(12)
 ]
-
-
-def jsonl(path, rows):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    return path
 
 
 def test_all_rows_of_a_file_are_judged_and_the_score_is_the_share_right(small_run, tmp_path):

@@ -9,17 +9,13 @@ import pytest
 from PIL import Image
 
 import jishi
+from commands import jsonl
 from eight import picture
 from jishi.core.errors import DataError, RowError, UsageError
 from jishi.data.prepare import prepare
 from jishi.data.spec import DataSpec
 from jishi.lifecycle import queue
 from jishi.tasks.text_classification import TextClassification
-
-
-def jsonl(path, rows):
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    return path
 
 
 def read(path):

@@ -1,10 +1,9 @@
 """The way that is chosen, on figures that are given: the best score that keeps to the goal, or one sentence and no bundle."""
 
-import json
-
 import pytest
 
 import jishi
+from commands import jsonl
 from jishi.compression.int4 import Int4
 from jishi.compression.int8 import Int8
 from jishi.compression.onnx import Onnx
@@ -15,11 +14,6 @@ from jishi.lifecycle import benchmark, frontier
 from jishi.lifecycle.goal import Goal
 
 WORDS = {"good": "喜欢", "bad": "退货"}
-
-
-def jsonl(path, rows):
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +71,21 @@ def test_of_those_that_keep_to_the_goal_the_best_score_is_taken_then_the_quickes
         )
     ]
     assert frontier._best(Goal(latency_ms=5), tried)["method"] == "c"
+
+
+def test_a_way_with_other_options_is_another_way(run, monkeypatch, tmp_path):
+    measured = []
+
+    def told(paths, rounds):
+        measured.extend(bundle.read(path).record.get("compression") for path in paths)
+        return {"bundles": [dict.fromkeys(frontier.FIGURES, 1) for _ in paths]}
+
+    monkeypatch.setattr(benchmark, "benchmark", told)
+    ways = [{"name": "int4"}, {"name": "int4", "block": 128}]
+    asked = {"data": run / "data", "method": ways, "tolerance": 1.0, "search": {"latency_ms": 4}}
+    found = jishi.compress(run / "bundle", out=tmp_path / "small", **asked)["tried"]
+    assert [one["method"] for one in found] == ["", "int4", "int4(block=128)"]
+    assert measured == [None, [{"name": "int4", "block": 32}], [{"name": "int4", "block": 128}]]
 
 
 def test_the_bundle_that_keeps_to_the_goal_is_written_or_none(run, measured, tmp_path):

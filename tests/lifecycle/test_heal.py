@@ -1,11 +1,10 @@
 """A bundle of which half is taken out, taught again on its training rows, and held to the answers of the whole."""
 
-import json
-
 import pytest
 from transformers import AutoModelForSequenceClassification
 
 import jishi
+from commands import jsonl
 from jishi.core import bundle
 from jishi.core.errors import BundleError, UsageError
 from jishi.training.imitation import Imitation
@@ -17,12 +16,6 @@ ROWS = [
     for label, words in WORDS.items()
 ]
 TRAIN = {"epochs": 4, "batch_size": 8, "learning_rate": 1e-3, "threads": 1}
-
-
-def jsonl(path, rows):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    return path
 
 
 @pytest.fixture(scope="module")

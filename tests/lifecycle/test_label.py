@@ -8,6 +8,7 @@ import torch
 
 import jishi
 import tiny
+from commands import jsonl
 from eight import picture
 from jishi.core import bundle, registry, spec
 from jishi.core.contracts import Acquisition
@@ -68,11 +69,6 @@ def texts(tmp_path):
     rng = numpy.random.default_rng(0)
     rows = [{"id": n, "text": " ".join(rng.choice(WORDS.split(), 4 + n % 7))} for n in range(40)]
     return jsonl(tmp_path / "texts.jsonl", rows)
-
-
-def jsonl(path, rows):
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    return path
 
 
 def read(path):

@@ -9,6 +9,7 @@ import torch
 
 import jishi
 import tiny
+from commands import jsonl
 from eight import picture
 from jishi.core.errors import DataError, MissingExtra, ModelError, RowError
 from jishi.lifecycle import label_errors, queue
@@ -17,11 +18,6 @@ from jishi.lifecycle.labelling import Labelling
 WORDS = "good great love best bad awful hate worst a the of to it is was one two red blue green"
 PLAIN = ["a", "the", "of", "to", "it", "is", "was", "one", "two"]
 KINDS = {"pos": "good great love best", "neg": "bad awful hate worst"}
-
-
-def jsonl(path, rows):
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    return path
 
 
 def read(path):

@@ -8,18 +8,13 @@ import sys
 
 import pytest
 
-from commands import environment
+from commands import environment, jsonl
 from eight import picture
 from jishi.core.errors import DataError, RowError, UsageError
 from jishi.lifecycle import labelling
 from jishi.lifecycle.labelling import Labelling, Log
 
 LABELS = {"a": 0.6, "b": 0.4}
-
-
-def jsonl(path, rows):
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    return path
 
 
 def read(path):

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import jishi
+from commands import jsonl
 from jishi.core.errors import DataError, RowError, TrainingError, UsageError
 from jishi.data.prepare import prepare
 from jishi.data.spec import DataSpec
@@ -17,7 +18,6 @@ from jishi.lifecycle.finetune import FinetuneSpec
 from jishi.lifecycle.semi_supervised import UnlabelledSpec
 from jishi.tasks.text_classification import TextClassification
 from jishi.training.loop import Loop
-from lifecycle.conftest import jsonl
 
 SMALL = {
     "model": {"name": "text-cnn", "size": "nano"}, "task": "text-classification",

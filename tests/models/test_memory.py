@@ -26,6 +26,17 @@ def values(cache):
     return [numpy.asarray(value)[:, 0, :, 0].tolist() for value in found]
 
 
+def test_layers_are_told_in_their_order_however_a_runtime_names_them():
+    names = [f"past.{place}" for place in range(11)]
+    shapes = {name: [None, 1, None, 1] for name in sorted(names)} | {memory.PLACES: [None]}  # past.10 before past.2
+    values = [numbered(1, 2, 100 * place).numpy() for place in range(11)]
+    said = {f"present.{place}": values[place] for place in (10, *range(10))}
+    _, kept = memory.told(said)
+    ids = {"input_ids": torch.zeros(1, 1, dtype=torch.long), "attention_mask": torch.ones(1, 3, dtype=torch.long)}
+    asked = memory.asked(shapes, {**ids, "past_key_values": kept})
+    assert all((asked[f"past.{place}"] == values[place]).all() for place in range(11))
+
+
 @pytest.mark.parametrize("kind", ["graph", "model"])
 def test_joined_and_cut(kind):
     one = held(kind, numbered(1, 3, 1), numbered(1, 3, 11))

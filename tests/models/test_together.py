@@ -1,6 +1,7 @@
 """Answers that are streamed at the same time share their steps, and each is what it would be alone."""
 
 import gc
+import threading
 import weakref
 from dataclasses import replace
 
@@ -39,14 +40,18 @@ def decoder(request):
     return made("text-generation", ModelSpec(request.param, size="nano"))
 
 
+def asked(found, way, place=0):
+    """A prompt, how it is gone on with, and where that ends."""
+    _, features, _, processor = found
+    row = features[place % len(features)]
+    prompt = tokens.pad([tokens.describe(processor, row.get("prompt_ids", row["input_ids"]))], processor)
+    return prompt, way, Ends.of(processor)
+
+
 def streams(found, ways=WAYS):
     """The tokens of each row, as they are written."""
-    _, features, model, processor = found
-    ends = Ends.of(processor)
     for place, way in enumerate(ways):
-        row = features[place % len(features)]
-        prompt = tokens.pad([tokens.describe(processor, row.get("prompt_ids", row["input_ids"]))], processor)
-        yield (int(token[0]) for token in together.write(model, prompt, way, ends))
+        yield (int(token[0]) for token in together.write(found[2], *asked(found, way, place)))
 
 
 def alone(found, ways=WAYS):
@@ -133,6 +138,15 @@ def test_what_nobody_asks_for_is_not_held(decoder):
     del group, stream
     gc.collect()
     assert held() is None
+
+
+def test_a_stream_that_is_collected_by_the_thread_that_goes_on_with_others_does_not_hold_it_up(decoder):
+    held = together.Together()
+    row = held.join(decoder[2], *asked(decoder, WAYS[0]))
+    done = threading.Thread(target=lambda: held._changing.__enter__() and held.leave(row), daemon=True)
+    done.start()
+    done.join(20)
+    assert not done.is_alive() and not held.groups
 
 
 def test_a_step_that_fails_ends_all_that_shared_it_and_none_that_come_after(decoder):

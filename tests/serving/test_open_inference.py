@@ -1,6 +1,5 @@
 """The Open Inference Protocol: tensors in and out hold what the predictor reads and says."""
 
-import contextlib
 import json
 
 import httpx
@@ -14,11 +13,11 @@ from jishi.serving.access import Access
 from jishi.serving.limits import Limits
 from jishi.serving.models import Entry, Models
 from jishi.tasks.multiple_choice import MultipleChoice
-from live import live
+from live import Servers
 
 KEY = "a-long-enough-key"
 LOCKED = Access(KEY)
-STACK, SERVED = [], {}
+SERVERS = Servers()
 WORDS = "good bad fine movie the works well slow"
 INFER = "/v2/models/reviews/infer"
 TEXTS = ["good movie", "bad", "works well fine"]
@@ -31,21 +30,16 @@ def tensor(name, data, shape=None, datatype="BYTES", **rest):
 @pytest.fixture(scope="module", autouse=True)
 def servers():
     """One a predictor, for the whole module."""
-    with contextlib.ExitStack() as stack:
-        stack.callback(SERVED.clear)
-        STACK.append(stack)
+    with SERVERS:
         yield
-        STACK.clear()
 
 
 def ask(predictor, path=INFER, body=None, limits=None, access=None, **headers):
     """The response: to a GET where there is no body."""
-    key = (id(predictor), limits, access)
-    if key not in SERVED:
-        SERVED[key] = STACK[0].enter_context(live(predictor, limits, access))[0]
+    url = SERVERS.url(predictor, limits, access)
     if body is None:
-        return httpx.get(SERVED[key] + path, headers=headers, timeout=30)
-    return httpx.post(SERVED[key] + path, json=body, headers=headers, timeout=30)
+        return httpx.get(url + path, headers=headers, timeout=30)
+    return httpx.post(url + path, json=body, headers=headers, timeout=30)
 
 
 def infer(predictor, *inputs, **rest):

@@ -1,6 +1,5 @@
 """Labels, scores and orders by the protocols of vLLM, Jina and Cohere: hand-worked, and as the predictor says."""
 
-import contextlib
 import dataclasses
 
 import httpx
@@ -13,11 +12,11 @@ from jishi.serving.access import Access
 from jishi.serving.limits import Limits
 from jishi.serving.models import Entry, Models
 from jishi.tasks.text_classification import TextClassification
-from live import live
+from live import Servers
 
 KEY = "a-long-enough-key"
 LOCKED = Access(KEY)
-STACK, SERVED = [], {}
+SERVERS = Servers()
 WORDS = "good bad fine movie the works well slow"
 LABELS = ["negative", "positive"]
 VECTORS = {"q": [3.0, 4.0], "near": [4.0, 3.0], "across": [-4.0, 3.0], "same": [6.0, 8.0], "against": [-3.0, -4.0]}
@@ -66,22 +65,12 @@ def tagger():
 @pytest.fixture(scope="module", autouse=True)
 def servers():
     """One a predictor, for the whole module."""
-    with contextlib.ExitStack() as stack:
-        stack.callback(SERVED.clear)
-        STACK.append(stack)
+    with SERVERS:
         yield
-        STACK.clear()
-
-
-def url(predictor, limits, access):
-    key = (id(predictor), limits, access)
-    if key not in SERVED:
-        SERVED[key] = STACK[0].enter_context(live(predictor, limits, access))[0]
-    return SERVED[key]
 
 
 def post(predictor, path, limits=None, access=None, headers=None, **body):
-    return httpx.post(url(predictor, limits, access) + path, json=body, headers=headers, timeout=30)
+    return httpx.post(SERVERS.url(predictor, limits, access) + path, json=body, headers=headers, timeout=30)
 
 
 def answered(*given, **body):
@@ -167,6 +156,11 @@ def test_one_text_is_compared_with_each_and_many_each_with_its_own(similar):
     own = similar.predict([{"text": "good", "text_pair": "bad movie"}])[0]["similarity"]
     (one,) = answered(similar, "/score", text_1="good", text_2="bad movie")["data"]
     assert one["score"] == pytest.approx(own, abs=1e-5)
+
+
+def test_a_vector_without_direction_is_like_none(similar):
+    told = Told(similar, lambda row: {"embedding": {"q": [3.0, 4.0], "nothing": [0.0, 0.0]}[row["text"]]})
+    assert answered(told, "/score", text_1="q", text_2=["nothing", "q"])["data"][0]["score"] == 0
 
 
 def test_a_model_that_judges_pairs_gives_its_own_number(judge):

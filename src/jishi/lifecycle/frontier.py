@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jishi.core import bundle, registry
+from jishi.core import bundle, registry, spec
 from jishi.core.contracts import Compressor
 from jishi.core.errors import BundleError, JishiError
 from jishi.lifecycle import benchmark, compress
@@ -77,7 +77,14 @@ def _searched() -> list[Compressor]:
 
 
 def _name(chain: Chain) -> str:
-    return "+".join(registry.name_of(way) for way in chain)
+    """Its ways, with the options that are not as they would be."""
+    return "+".join(_told(way) for way in chain)
+
+
+def _told(way: Compressor) -> str:
+    usual = spec.dump(type(way)())
+    changed = [f"{key}={value}" for key, value in spec.dump(way).items() if value != usual[key]]
+    return registry.name_of(way) + (f"({', '.join(changed)})" if changed else "")
 
 
 def _reached(wanted: CompressSpec, start: Begun, chain: Chain, known: dict[Chain, Any]) -> Any:

@@ -94,15 +94,20 @@ def asked(shapes: Mapping[str, Sequence[int | None]], given: Mapping[str, Any]) 
         found["position_ids"] = (
             torch.arange(start, start + new).expand(rows, new).numpy() if positions is None else positions.numpy()
         )
-    past = [name for name in shapes if name.startswith(PAST)]
+    past = sorted((name for name in shapes if name.startswith(PAST)), key=_number)
     empty = [numpy.zeros((rows, shapes[name][1] or 0, 0, shapes[name][3] or 0), numpy.float32) for name in past]
     return {**found, **dict(zip(past, before.values if before else empty, strict=True))}
 
 
 def told(said: Arrays) -> tuple[Arrays, Memory]:
     """What a step said, and what is to be kept of it."""
-    kept = [value for name, value in said.items() if name.startswith(PRESENT)]
+    kept = [said[name] for name in sorted((name for name in said if name.startswith(PRESENT)), key=_number)]
     return {name: value for name, value in said.items() if not name.startswith(PRESENT)}, Memory(kept)
+
+
+def _number(name: str) -> int:
+    """Runtimes tell inputs and outputs in an order of their own."""
+    return int(name.rpartition(".")[2])
 
 
 def kept(model: Any, read: Mapping[str, torch.Tensor]) -> list[torch.Tensor] | None:

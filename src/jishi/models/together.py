@@ -71,7 +71,7 @@ class Together:
 
     def __init__(self) -> None:
         self.groups: list[Group] = []
-        self._changing = threading.Lock()
+        self._changing = threading.RLock()  # a stream may be collected, and so left, by the thread that holds it
 
     def join(self, model: Any, prompt: Batch, decoding: Decoding, ends: Ends) -> Row:
         """Read a prompt, write its first token, and go on with what is being written already, where the model allows it."""

@@ -20,6 +20,7 @@ from jishi.serving.models import Models
 from jishi.serving.service import Answered, Service
 from jishi.serving.wanted import Wanted
 
+TINY = 1e-12  # length of a vector from which it has a direction
 SCORE, RERANK = "/score", ("/rerank", "/v1/rerank")
 
 
@@ -154,7 +155,7 @@ async def _judged(
         rows = [{column: text} for column, texts in zip(sides, (left, right), strict=True) for text in texts]
         answers = await service.all(request, rows)
         vectors = numpy.asarray([answer.prediction["embedding"] for answer in answers], dtype=numpy.float64)
-        vectors /= numpy.linalg.norm(vectors, axis=1, keepdims=True)
+        vectors /= numpy.maximum(numpy.linalg.norm(vectors, axis=1, keepdims=True), TINY)
         return (vectors[: len(left)] * vectors[len(left) :]).sum(1).tolist(), answers
     first, second = abilities.pair(task)
     pairs = zip(left * (len(right) // len(left)), right, strict=True)
