@@ -1,12 +1,14 @@
 """A bundle of which half is taken out, taught again on its training rows, and held to the answers of the whole."""
 
 import pytest
+import torch
 from transformers import AutoModelForSequenceClassification
 
 import jishi
 from commands import jsonl
 from jishi.core import bundle
 from jishi.core.errors import BundleError, UsageError
+from jishi.lifecycle import heal as lifecycle_heal
 from jishi.training.imitation import Imitation
 
 WORDS = {"good": ["很好用", "喜欢", "值得买"], "bad": ["质量很差", "退货", "坏了"]}
@@ -76,9 +78,40 @@ def test_what_does_not_heal_is_not_written(run, tmp_path, monkeypatch):
     assert caught.value.code == "compress.loses" and not list(tmp_path.iterdir())
 
 
+def test_thin_matrices_heal_and_become_a_graph_that_integers_follow(run, tmp_path):
+    method = [{"name": "low-rank", "share": 0.4}, "int8"]
+    told = jishi.compress(run / "bundle", method=method, out=tmp_path / "small", train=TRAIN, tolerance=0.2)
+    thin, integers = told["hops"]
+    assert thin["healed"]["steps"] == 4 * 8 and thin["healed"]["loss"] < thin["healed"]["first_loss"]
+    assert thin["max_difference"] > 0 and integers["after"] >= thin["before"] - 0.2
+    record = bundle.read(tmp_path / "small").record
+    assert record["graph"] and [one["name"] for one in record["compression"]] == ["low-rank", "int8"]
+    assert jishi.load(tmp_path / "small").replay().flips == 0
+    with pytest.raises(UsageError) as caught:
+        jishi.compress(tmp_path / "small", method=["low-rank"], out=tmp_path / "again", data=run / "data")
+    assert caught.value.code == "compress.needs-weights"
+
+
+def test_the_graph_of_thin_matrices_is_that_of_the_healed_model(run, tmp_path, monkeypatch):
+    heal = lifecycle_heal.heal
+
+    def scrambled(made, *rest):
+        told = heal(made, *rest)
+        with torch.no_grad():
+            for value in made.model.parameters():
+                value.zero_()
+        return told
+
+    monkeypatch.setattr(lifecycle_heal, "heal", scrambled)
+    with pytest.raises(BundleError) as caught:
+        jishi.compress(run / "bundle", method=["low-rank"], out=tmp_path / "small", train=TRAIN, tolerance=0.2)
+    assert caught.value.code == "compress.loses" and not list(tmp_path.iterdir())
+
+
 def test_a_few_rows_are_too_few(run, tmp_path):
     for part, rows in (("train", ROWS[:3]), ("test", ROWS[40:60])):
         jsonl(tmp_path / "few" / f"{part}.jsonl", rows)
-    with pytest.raises(UsageError) as caught:
-        jishi.compress(run / "bundle", method=["pruning"], out=tmp_path / "small", data=tmp_path / "few")
-    assert caught.value.code == "compress.few-rows" and not (tmp_path / "small").exists()
+    for method in ("pruning", "low-rank"):
+        with pytest.raises(UsageError) as caught:
+            jishi.compress(run / "bundle", method=[method], out=tmp_path / "small", data=tmp_path / "few")
+        assert caught.value.code == "compress.few-rows" and not (tmp_path / "small").exists()

@@ -9,15 +9,13 @@ from typing import Annotated, Any
 
 from annotated_types import Ge, Le, Lt
 
-from jishi.compression import _narrow
+from jishi.compression import _guard, _narrow
 from jishi.compression._importance import measured
 from jishi.compression._narrow import Size
 from jishi.core.contracts import Compressor, Row, option
 from jishi.core.errors import UsageError
 from jishi.core.values import Compressed, Teaching
-from jishi.models import adapters, graph
 
-LEAST = 32  # rows that importance can be told from
 EVEN = 8  # units are kept by so many, which products are quickest with
 
 
@@ -44,7 +42,7 @@ class Pruning(Compressor):
         "Share of every block's attention heads that goes (arXiv:1905.10650), where the family's configuration has a head_dim.",
         "每层去掉的注意力头比例（arXiv:1905.10650），仅限配置中含 head_dim 的模型系列。",
     )
-    rows: Annotated[int, Ge(LEAST)] = option(
+    rows: Annotated[int, Ge(_guard.LEAST)] = option(
         256, "Training rows that importance is measured on.", "用于衡量重要性的训练数据行数。"
     )
     share: Annotated[float, Ge(0), Le(1)] = option(
@@ -57,16 +55,8 @@ class Pruning(Compressor):
     )
 
     def apply(self, predictor: Any, rows: Sequence[Row]) -> Compressed:
-        if isinstance(predictor.model, graph.Graph):
-            raise UsageError("compress.needs-weights", path=predictor.path, method="pruning")
-        if "base" in predictor.record:
-            raise UsageError("compress.merge-first", path=predictor.path, method="pruning")
-        if adapters.weights(predictor.model):
-            raise UsageError("compress.adapter-stays", path=predictor.path)
-        if len(rows) < LEAST:
-            raise UsageError("compress.few-rows", method="pruning", given=len(rows), least=LEAST)
-        count = min(self.rows, len(rows))
-        found = measured(predictor, [rows[place * len(rows) // count] for place in range(count)])
+        _guard.plain(predictor, "pruning")
+        found = measured(predictor, _guard.spread(rows, self.rows, "pruning"))
         before = _narrow.size_of(found)
         size = self._size(before)
         if size == before:

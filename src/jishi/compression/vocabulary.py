@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jishi.compression import _guard
 from jishi.core.contracts import Compressor, Row, option
-from jishi.core.errors import ModelError, UsageError
-from jishi.models import graph, prune, tokenizer
+from jishi.core.errors import ModelError
+from jishi.models import prune, tokenizer
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,7 @@ class Vocabulary(Compressor):
     )
 
     def apply(self, predictor: Any, rows: Sequence[Row]) -> tuple[Any, Any]:
-        if isinstance(predictor.model, graph.Graph):
-            raise UsageError("compress.needs-weights", path=predictor.path, method="vocabulary")
-        if "base" in predictor.record:
-            raise UsageError("compress.merge-first", path=predictor.path, method="vocabulary")
+        _guard.weights(predictor, "vocabulary")
         if not hasattr(predictor.processor, "backend_tokenizer"):
             raise ModelError("compress.no-vocabulary")
         prefixes = {getattr(predictor.task, name, None) or "": None for name in ("prefix", "passage_prefix")}

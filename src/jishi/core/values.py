@@ -72,11 +72,15 @@ class Teaching:
 
 
 class Compressed(NamedTuple):
-    """What a compressor makes: what answers now, and, where training rows can mend it, how it is taught by what answered."""
+    """What a compressor makes: what answers now, and, where training rows can mend it, how it is taught by what answered.
+
+    `written` makes what is saved of a model that can't be saved as it is, once it was taught.
+    """
 
     model: Any
     processor: Any
     teaching: Teaching | None = None
+    written: Callable[[Any], Any] = lambda model: model
 
 
 @dataclass(frozen=True)

@@ -36,8 +36,8 @@ class CompressSpec:
     out: str = option(en="The folder of the new bundle.", zh="新模型包的目录。")
     method: tuple[Compressor, ...] = option(
         (),
-        "How (onnx, int8, int4, pruning, vocabulary), one way after the other. With a search, the ways that it tries.",
-        "方法（onnx、int8、int4、pruning、vocabulary），可依次使用多种；设有 search 时为待尝试的方法。",
+        "How (onnx, int8, int4, pruning, low-rank, vocabulary), one way after the other. With a search, the ways that it tries.",
+        "方法（onnx、int8、int4、pruning、low-rank、vocabulary），可依次使用多种；设有 search 时为待尝试的方法。",
     )
     search: Goal | None = option(
         None,
@@ -57,8 +57,8 @@ class CompressSpec:
     )
     train: TrainSpec = option(
         factory=TrainSpec,
-        en="How a method that takes parts of the model away (pruning) trains what is left.",
-        zh="去掉模型部分结构的方法（pruning）如何训练剩余部分。",
+        en="How a method that takes parts of the model away (pruning, low-rank) trains what is left.",
+        zh="去掉模型部分结构的方法（pruning、low-rank）如何训练剩余部分。",
     )
     evaluate: Evaluator = option(
         factory=lambda: registry.get(Evaluator, "task-score")(), en="How both are judged.", zh="如何评估。"
@@ -142,10 +142,10 @@ def hop(
         raise UsageError("compress.needs-rows", method=name)
     tried = rows.train if method.learns else [here.from_json(probe["row"]) for probe in here.probes]
     made_of, healed = Compressed(*method.apply(here, tried)), {}
-    model, processor = made_of.model, made_of.processor
     if made_of.teaching:
         with tempfile.TemporaryDirectory() as own:
             healed = {"healed": heal.heal(made_of, here, rows, wanted.train, Path(own))}
+    model, processor = made_of.written(made_of.model), made_of.processor
     apart = isinstance(model, nn.Module) and adapters.weights(model)
     alone = {key: value for key, value in here.record.items() if key != "base"}  # it brings its own weights and words
     with bundle.publishing(target) as folder:
