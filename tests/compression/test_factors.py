@@ -10,6 +10,7 @@ from transformers import AutoModelForSequenceClassification, BertConfig, GPT2Con
 from jishi.compression._factors import Factors, decomposed, factored, layers, moments
 from jishi.compression.low_rank import LowRank
 from jishi.core.errors import ModelError, UsageError
+from jishi.core.values import Teaching
 from jishi.tasks.text_classification import TextClassification
 from tiny import tokenizer
 
@@ -123,6 +124,12 @@ def test_so_many_weights_stay_and_no_more(share):
     lost = sum(value.numel() for value in given.model.parameters())
     lost -= sum(value.numel() for value in factored(given.model, {}, share).parameters())
     assert share - 0.1 < (whole - lost) / whole <= share
+
+
+def test_each_block_is_taught_by_its_own_or_nothing_is():
+    given = predictor("bert")
+    assert LowRank(taught=0.3).apply(given, ROWS).teaching == Teaching(0.3, 1.0, ((0, 0), (1, 1)))
+    assert LowRank(heal=False).apply(given, ROWS).teaching is None
 
 
 @pytest.mark.parametrize(("code", "rows"), [("compress.few-rows", 3), ("compress.merge-first", 40)])
