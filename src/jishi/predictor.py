@@ -147,6 +147,30 @@ class Predictor:
         outputs = self._forward(features)
         return list(zip(self._decode(outputs, features), map(len, outputs), strict=True))
 
+    def begin(self, features: Sequence[Features]) -> list[Generator[None, None, tuple[Prediction, int]]]:
+        """As `written`, each answer by itself and a step at a time, shared with whatever is written; none where all come at once.
+
+        Between two steps the model is free for others; who lets go of an answer ends it.
+        """
+        with self._lock, torch.inference_mode():
+            batch = inference.to(self.task.collate(features, self.processor), self.model.device)
+            begun = self.task.begin(self.model, batch)
+        return [self._finish(steps, row) for steps, row in zip(begun, features, strict=bool(begun))]
+
+    def _finish(
+        self, steps: Generator[None, None, torch.Tensor], features: Features
+    ) -> Generator[None, None, tuple[Prediction, int]]:
+        while True:
+            with self._lock:
+                try:
+                    next(steps)
+                except StopIteration as end:
+                    output = end.value.float().cpu()
+                    break
+            yield
+        (prediction,) = self._decode([output], [features])
+        return prediction, len(output)
+
     def writing(self, decoding: Decoding) -> Self:
         """This predictor, its answers written otherwise. Raises UsageError for a task that does not write."""
         if not self.task.generates:

@@ -108,6 +108,22 @@ def test_answers_in_a_batch_equal_answers_one_by_one(ready: Ready) -> None:
 
 
 @pytest.mark.parametrize("name", TASKS)
+def test_answers_worked_out_step_by_step_equal_those_of_a_batch(ready: Ready) -> None:
+    predictor = Predictor(ready.model, ready.objective, ready.processor, {})
+    features = [predictor.encode(row) for row in ready.rows]
+    begun = predictor.begin(features)
+    for steps, (prediction, written) in zip(begun, predictor.written(features), strict=bool(begun)):
+        for _ in range(300):
+            try:
+                next(steps)
+            except StopIteration as end:
+                assert (end.value[0]["text"], end.value[1]) == (prediction["text"], written)
+                break
+        else:
+            pytest.fail("it never ended")
+
+
+@pytest.mark.parametrize("name", TASKS)
 def test_saved_model_gives_the_same_answers(ready: Ready, tmp_path: Path) -> None:
     ready.model.save_pretrained(tmp_path)
     ready.processor.save_pretrained(tmp_path)

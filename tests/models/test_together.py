@@ -1,4 +1,4 @@
-"""Answers that are streamed at the same time share their steps, and each is what it would be alone."""
+"""Answers that are written at the same time share their steps, and each is what it would be alone."""
 
 import gc
 import threading
@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig
 
 from eight import ROWS, WRITES
 from jishi.core import registry
@@ -14,9 +15,11 @@ from jishi.core.contracts import Task
 from jishi.models import inference, load, together, tokens
 from jishi.models.decoding import Decoding
 from jishi.models.ends import Ends
+from jishi.models.generate import begin
 from jishi.models.spec import ModelSpec
 
 TOKENS = 12
+SMALL = {"vocab_size": 8, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
 WAYS = [
     Decoding(max_new_tokens=TOKENS),
     Decoding("sampling", max_new_tokens=TOKENS, seed=3),
@@ -142,7 +145,7 @@ def test_what_nobody_asks_for_is_not_held(decoder):
 
 def test_a_stream_that_is_collected_by_the_thread_that_goes_on_with_others_does_not_hold_it_up(decoder):
     held = together.Together()
-    row = held.join(decoder[2], *asked(decoder, WAYS[0]))
+    (row,) = held.join(decoder[2], *asked(decoder, WAYS[0]))
     done = threading.Thread(target=lambda: held._changing.__enter__() and held.leave(row), daemon=True)
     done.start()
     done.join(20)
@@ -166,8 +169,68 @@ def test_a_step_that_fails_ends_all_that_shared_it_and_none_that_come_after(deco
     assert in_turn(list(streams(decoder, WAYS[:1]))) == alone(decoder, WAYS[:1])
 
 
+def whole(found, way=WAYS[0], places=range(4)):
+    """Answers that are begun together."""
+    _, features, model, processor = found
+    rows = [features[place % len(features)] for place in places]
+    prompts = tokens.pad([tokens.describe(processor, row["prompt_ids"]) for row in rows], processor)
+    return begin(model, prompts, way, Ends.of(processor))
+
+
+def ends(open_):
+    """What answers say at their ends, each a step in its turn."""
+    said, running = {}, dict(enumerate(open_))
+    while running:
+        for place, steps in list(running.items()):
+            try:
+                next(steps)
+            except StopIteration as end:
+                said[place] = [int(token) for token in end.value[:, 0]]
+                del running[place]
+    return [said[place] for place in sorted(said)]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_whole_answers_are_what_a_batch_gives(decoder, way):
+    assert ends(whole(decoder, way)) == alone(decoder, [way] * 4)
+
+
+def test_whole_answers_and_streams_share_every_step(decoder):
+    """One call reads four prompts, one that of the stream; eleven steps write the rest of all five."""
+    counted = calls(decoder[2])
+    begun, (stream,) = whole(decoder), streams(decoder, WAYS[:1])
+    said = [next(stream) for _ in range(3)]  # the others are three tokens behind
+    written = ends(begun)
+    assert len(counted) == 2 + (TOKENS - 1)
+    assert written == alone(decoder, WAYS[:1] * 4) and [*said, *stream] == written[0]
+
+
+def test_an_answer_that_is_let_go_before_its_first_step_is_not_gone_on_with(decoder):
+    first, *rest = whole(decoder)
+    for one in rest:
+        one.close()
+    next(first), next(first)
+    (group,) = together._of[decoder[2]].groups
+    assert len(group.rows) == 1
+    assert ends([first]) == alone(decoder, WAYS[:1])
+
+
 @pytest.mark.parametrize("name", ["translation", "text-generation"])
 def test_what_can_not_share_steps_is_written_in_turn(name):
     found = made(name, WRITES if name == "translation" else ModelSpec("lstm", size="nano"))
     ways = [WAYS[0], WAYS[2]]
+    assert not together.shares(found[2])
     assert in_turn(list(streams(found, ways))) == alone(found, ways)
+
+
+def test_a_beam_is_searched_as_a_batch(decoder):
+    assert whole(decoder, Decoding("beam", beams=2, max_new_tokens=4)) == ()
+
+
+@pytest.mark.parametrize(
+    ("config", "holds"), [(LlamaConfig(**SMALL), True), (MistralConfig(**SMALL, sliding_window=8), False)]
+)
+def test_a_window_of_keys_is_not_shared(config, holds):
+    """Nothing of the model is asked but what it takes and keeps, so one without weights will do."""
+    with torch.device("meta"):
+        assert together.shares(AutoModelForCausalLM.from_config(config)) is holds

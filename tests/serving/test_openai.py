@@ -229,19 +229,6 @@ def test_a_client_that_goes_away_stops_the_generation(writer):
         assert slow.steps <= 8  # of twelve tokens: those before, and the one that was being written
 
 
-def test_a_stream_that_waits_does_not_hold_up_the_others(writer):
-    slow = Slow(writer, threading.Semaphore(3))
-    body = {"messages": HELLO, "stream": True}
-    with live(slow) as (url, _), httpx.stream("POST", f"{url}/v1/chat/completions", json=body) as stream:
-        lines = stream.iter_lines()
-        next(line for line in lines if "content" in line)
-        assert httpx.get(f"{url}/health", timeout=30).status_code == 200
-        answer = httpx.post(f"{url}/api/v1/predict", json={"inputs": {"prompt": HELLO}}, timeout=30)
-        assert answer.json()["predictions"][0]["text"] == writer.predict([{"prompt": HELLO}])[0]["text"]
-        slow.gate.release(100)
-        assert [line for line in lines if line][-1] == "data: [DONE]"
-
-
 def test_streams_at_once_are_each_their_own(writer):
     texts = ["one", "two", "three", "four"]
     found = {}

@@ -160,6 +160,10 @@ class Task(Objective):
     def decode(self, outputs: Sequence[Any], features: Sequence[Features], processor: Any) -> list[Prediction]:
         """One prediction a row from its output, as `forward` gave it."""
 
+    def begin(self, model: Any, batch: Batch) -> Sequence[Generator[None, None, Any]]:  # noqa: ARG002
+        """What `forward` says, each row by itself and a step at a time; none where the rows are worked out together."""
+        return ()
+
     def stream(self, model: Any, features: Features, processor: Any) -> Generator[str, None, Written]:  # noqa: ARG002
         """The answer to one row, where answers are written step by step: a piece each, "" where none is certain yet."""
         yield from ()

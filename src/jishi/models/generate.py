@@ -1,6 +1,6 @@
 """Write answers: greedy, drawn, or by beam search; decoders and encoder-decoders alike, many rows at a time."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -27,6 +27,17 @@ def generate(model: Any, batch: Batch, decoding: Decoding, ends: Ends) -> list[t
         for row, token in zip(alive, found, strict=True):
             rows[row].append(token)
     return [torch.stack(row) for row in rows]
+
+
+def begin(model: Any, batch: Batch, decoding: Decoding, ends: Ends) -> Sequence[Generator[None, None, torch.Tensor]]:
+    """As `generate`, each row by itself and a step at a time; what is written at the same time shares its steps.
+
+    None where rows are written as one batch: by beam search, and where the model's steps can't be shared.
+    """
+    decoding.check()
+    if decoding.method == "beam" or not together.shares(model):
+        return ()
+    return together.begin(model, batch, decoding, ends)
 
 
 def certain(output: torch.Tensor) -> torch.Tensor:

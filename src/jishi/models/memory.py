@@ -45,6 +45,13 @@ def is_plain(cache: Any) -> bool:
     return type(cache) is DynamicCache and all(type(layer) is DynamicLayer for layer in cache.layers)
 
 
+def empty(config: Any) -> Any:
+    """What a model of transformers keeps before it has read."""
+    from transformers.cache_utils import DynamicCache
+
+    return DynamicCache(config=config)
+
+
 def joined(first: Any, second: Any, unread: Sequence[int]) -> Any:
     """Two plain memories as one, with so many places that nobody reads before those of each."""
     pairs = [

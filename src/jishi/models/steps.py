@@ -4,6 +4,7 @@ Rows may be dropped, doubled and reordered between steps; what a row is given do
 """
 
 import inspect
+from collections.abc import Container
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from jishi.models.cross_entropy import whole
 from jishi.models.graph import Graph
 
 ENDLESS = 2**31
+PLACE = "position_ids"  # where each token stands, for models that are told
 
 
 class Steps:
@@ -25,7 +27,7 @@ class Steps:
 
     def __init__(self, model: Any, batch: Batch) -> None:
         self.model = model
-        self.takes = model.inputs if isinstance(model, Graph) else inspect.signature(whole(model).forward).parameters
+        self.takes = taken(model)
         self.fixed: dict[str, Any] = {}
         self.cache: Any = None
         ids, mask = batch["input_ids"], batch["attention_mask"]
@@ -49,7 +51,7 @@ class Steps:
             given = {name: value for name, value in self.fixed.items() if name != "states"}
             given |= {"encoder_outputs": (self.fixed["states"],), "decoder_input_ids": self.ids}
         else:
-            more = {"position_ids": self.positions, "logits_to_keep": 1}
+            more = {PLACE: self.positions, "logits_to_keep": 1}
             given = {"input_ids": self.ids, "attention_mask": self.mask}
             given |= {name: value for name, value in more.items() if name in self.takes}
         found = self.model(**given, past_key_values=self.cache, use_cache=True)
@@ -68,8 +70,7 @@ class Steps:
     def joins(self, other: "Steps") -> bool:
         """Whether both may go on as one: each row's place is told, and no more than keys and values was kept of it."""
         return all(
-            "position_ids" in one.takes and memory.is_plain(one.cache) and one.model is self.model
-            for one in (self, other)
+            PLACE in one.takes and memory.is_plain(one.cache) and one.model is self.model for one in (self, other)
         )
 
     def join(self, other: "Steps") -> None:
@@ -90,6 +91,11 @@ class Steps:
             if unread and memory.is_plain(self.cache):
                 self.mask = self.mask[:, unread:]
                 memory.cut(self.cache, unread)
+
+
+def taken(model: Any) -> Container[str]:
+    """The names of what a model may be given."""
+    return model.inputs if isinstance(model, Graph) else inspect.signature(whole(model).forward).parameters
 
 
 def left(ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -14,10 +14,12 @@ from weakref import WeakKeyDictionary
 import torch
 
 from jishi.core.contracts import Batch
-from jishi.models import choice
+from jishi.models import choice, memory
+from jishi.models.cross_entropy import whole
 from jishi.models.decoding import Decoding
 from jishi.models.ends import Ends
-from jishi.models.steps import Steps
+from jishi.models.graph import Graph
+from jishi.models.steps import PLACE, Steps, taken
 
 
 @dataclass(eq=False)
@@ -73,12 +75,15 @@ class Together:
         self.groups: list[Group] = []
         self._changing = threading.RLock()  # a stream may be collected, and so left, by the thread that holds it
 
-    def join(self, model: Any, prompt: Batch, decoding: Decoding, ends: Ends) -> Row:
-        """Read a prompt, write its first token, and go on with what is being written already, where the model allows it."""
+    def join(self, model: Any, prompts: Batch, decoding: Decoding, ends: Ends) -> list[Row]:
+        """Read prompts, write their first tokens, and go on with what is being written already, where the model allows it."""
         with torch.inference_mode():
-            steps = Steps(model, prompt)
-        row = Row(steps.said[0], steps.room[0], choice.key(decoding.seed, steps.prompts[0]), decoding, ends)
-        new = Group(steps, [row])
+            steps = Steps(model, prompts)
+        rows = [
+            Row(said, room, choice.key(decoding.seed, prompt), decoding, ends)
+            for said, room, prompt in zip(steps.said, steps.room, steps.prompts, strict=True)
+        ]
+        new = Group(steps, rows)
         new.advance()
         with self._changing:
             self._let_go()
@@ -87,7 +92,7 @@ class Together:
                 same.join(new)
             elif new.rows:
                 self.groups.append(new)
-        return row
+        return rows
 
     def step(self, row: Row) -> None:
         """A token more in all rows that share the steps of this one."""
@@ -119,7 +124,7 @@ _of: WeakKeyDictionary[Any, Together] = WeakKeyDictionary()
 def write(model: Any, prompt: Batch, decoding: Decoding, ends: Ends) -> Generator[torch.Tensor, None, None]:
     """What is written after a prompt, step by step: the token, its log-probability and its margin, (3,)."""
     together = _of.setdefault(model, Together())
-    row = together.join(model, prompt, decoding, ends)
+    (row,) = together.join(model, prompt, decoding, ends)
     try:
         while row.ready or row.open:
             if not row.ready:
@@ -127,6 +132,39 @@ def write(model: Any, prompt: Batch, decoding: Decoding, ends: Ends) -> Generato
             yield row.ready.popleft()
     finally:
         together.leave(row)
+
+
+def begin(model: Any, prompts: Batch, decoding: Decoding, ends: Ends) -> list[Generator[None, None, torch.Tensor]]:
+    """What is written after each prompt, (N, 3), a step each time it is gone on with; who lets go of it leaves."""
+    together = _of.setdefault(model, Together())
+    every = [_whole(together, row) for row in together.join(model, prompts, decoding, ends)]
+    for one in every:
+        next(one)  # a generator that has not begun would not hear that it is let go
+    return every
+
+
+def _whole(together: Together, row: Row) -> Generator[None, None, torch.Tensor]:
+    told: list[torch.Tensor] = []
+    try:
+        yield
+        while row.ready or row.open:
+            if not row.ready:
+                together.step(row)
+            told.extend(row.ready)
+            row.ready.clear()
+            if row.open:
+                yield
+        return torch.stack(told)
+    finally:
+        together.leave(row)
+
+
+def shares(model: Any) -> bool:
+    """Whether what a model writes may share its steps, by what it takes and what it is made to keep."""
+    if isinstance(model, Graph):
+        return memory.remembers(model.inputs) and PLACE in model.inputs
+    config = whole(model).config
+    return not config.is_encoder_decoder and PLACE in taken(model) and memory.is_plain(memory.empty(config))
 
 
 def _chosen(logits: torch.Tensor, rows: Sequence[Row]) -> torch.Tensor:

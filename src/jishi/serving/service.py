@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from jishi.core.errors import JishiError, ServingError
 from jishi.models.decoding import Decoding
 from jishi.predictor import Predictor
 from jishi.serving import body
-from jishi.serving.batcher import Batcher
+from jishi.serving.batcher import Batcher, Steps
 from jishi.serving.limits import Limits
 from jishi.serving.streaming import Streams, Writing
 
@@ -42,8 +42,8 @@ class Service:
         self.predictor = predictor
         self.limits = limits
         self.name = name
-        self.batcher = Batcher(self._encode, self._answer, limits, observe)
-        self.streams = Streams(limits)
+        self.streams = Streams(limits, lambda work: self.batcher.turn(work))
+        self.batcher = Batcher(self._encode, self._answer, limits, observe, self._begin, lambda: self.streams.open)
 
     async def answer(self, request: Request, rows: Sequence[Any]) -> list[Any]:
         """A prediction or the JishiError of each row; gives up at the time limit and when the client is gone."""
@@ -83,7 +83,6 @@ class Service:
     def close(self) -> None:
         """Answer what is queued, then stop."""
         self.batcher.close()
-        self.streams.close()
 
     async def _answered(self, request: Request, rows: Sequence[Asked]) -> list[Any]:
         futures = [asyncio.wrap_future(future) for future in self.batcher.submit(rows)]
@@ -99,21 +98,39 @@ class Service:
         body.too_long(row, self.limits)
         return predictor.encode(row)
 
+    def _begin(self, features: Sequence[Features]) -> dict[int, Steps]:
+        """The answers that are worked out step by step, by their places; prompts that are gone on with alike are read at once."""
+        begun: dict[int, Steps] = {}
+        if self.predictor.task.generates:
+            for predictor, places, rows in self._alike(features):
+                begun |= zip(places, map(_told, rows, predictor.begin(rows)), strict=False)
+        return begun
+
     def _answer(self, features: Sequence[Features]) -> list[Answered]:
         """The answers of a batch: those that are to be written alike share a pass."""
-        groups: dict[Decoding | None, list[int]] = {}
-        for place, row in enumerate(features):
-            groups.setdefault(row["decoding"], []).append(place)
         found: dict[int, Answered] = {}
-        for decoding, places in groups.items():
-            rows = [{key: value for key, value in features[place].items() if key != "decoding"} for place in places]
-            if decoding is None:
-                told = [(prediction, 0) for prediction in self.predictor.answer(rows)]
+        for predictor, places, rows in self._alike(features):
+            if predictor.task.generates:
+                told = predictor.written(rows)
             else:
-                told = self.predictor.writing(decoding).written(rows)
+                told = [(prediction, 0) for prediction in predictor.answer(rows)]
             for place, row, (prediction, written) in zip(places, rows, told, strict=True):
                 found[place] = Answered(prediction, read(row), written)
         return [found[place] for place in range(len(features))]
+
+    def _alike(self, features: Sequence[Features]) -> Iterator[tuple[Predictor, list[int], list[Features]]]:
+        """What answers rows that are to be written alike, their places, and they."""
+        groups: dict[Decoding | None, list[int]] = {}
+        for place, row in enumerate(features):
+            groups.setdefault(row["decoding"], []).append(place)
+        for decoding, places in groups.items():
+            rows = [{key: value for key, value in features[place].items() if key != "decoding"} for place in places]
+            yield self.predictor if decoding is None else self.predictor.writing(decoding), places, rows
+
+
+def _told(features: Features, steps: Generator[None, None, tuple[Prediction, int]]) -> Steps:
+    prediction, written = yield from steps
+    return Answered(prediction, read(features), written)
 
 
 def read(features: Features) -> int:

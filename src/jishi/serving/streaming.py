@@ -1,9 +1,9 @@
-"""Answers told while they are written: one thread a model, off the event loop, where each stream has a piece in its turn."""
+"""Answers told while they are written: each stream has a piece in its turn, in the thread that answers for its model."""
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any
 
 from starlette.responses import StreamingResponse
@@ -18,12 +18,12 @@ DONE = object()
 
 
 class Streams:
-    """Those of one model. A stream that nobody reads any more is not gone on with."""
+    """Those of one model; `turn` has work done in its thread. A stream that nobody reads any more is not gone on with."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, turn: Callable[[Callable[[], Any]], Future[Any]]) -> None:
         self.limits = limits
+        self.turn = turn
         self.open = 0
-        self.thread = ThreadPoolExecutor(1, "jishi-stream")
 
     def begin(
         self, encode: Callable[[], Features], write: Callable[[Features], Generator[str, None, Written]]
@@ -35,9 +35,6 @@ class Streams:
             )
         self.open += 1
         return Writing(self, encode, write)
-
-    def close(self) -> None:
-        self.thread.shutdown(cancel_futures=True)
 
 
 class Writing:
@@ -87,7 +84,7 @@ class Writing:
         limit = self._streams.limits.timeout_s
         try:
             async with asyncio.timeout(limit):
-                return await asyncio.wrap_future(self._streams.thread.submit(work))
+                return await asyncio.wrap_future(self._streams.turn(work))
         except TimeoutError:
             raise ServingError("serving.timeout", allowed=limit, retry_after=1) from None
         except JishiError:

@@ -14,7 +14,7 @@ from jishi.models.chat import Chat
 from jishi.models.cross_entropy import cross_entropy
 from jishi.models.decoding import Decoding
 from jishi.models.ends import Ends
-from jishi.models.generate import generate, stream
+from jishi.models.generate import begin, generate, stream
 from jishi.tasks import _preference, _turns, _written
 
 
@@ -149,8 +149,10 @@ class TextGeneration(Task):
 
     def forward(self, model: Any, batch: Batch) -> Any:
         """B answers (N, 3): token, log-probability, margin."""
-        prompts = {name: value.to(batch["input_ids"].device) for name, value in batch["prompts"].items()}
-        return generate(model, prompts, self.decoding, batch["ends"])
+        return generate(model, _prompts(batch), self.decoding, batch["ends"])
+
+    def begin(self, model: Any, batch: Batch) -> Sequence[Generator[None, None, Any]]:
+        return begin(model, _prompts(batch), self.decoding, batch["ends"])
 
     def loss(self, model: Any, batch: Batch) -> Loss:
         """Cross-entropy, the mean over the tokens to be learnt; of pairs, the preference loss."""
@@ -194,3 +196,8 @@ class TextGeneration(Task):
     def baseline(self, rows: Sequence[Row]) -> Rival:
         """The answer of the training prompt that is most like this one; of plain text, how frequent each character is."""
         return _written.characters(rows) if self.form == "plain" else _written.nearest(rows)
+
+
+def _prompts(batch: Batch) -> Batch:
+    """What is gone on with, where the batch is."""
+    return {name: value.to(batch["input_ids"].device) for name, value in batch["prompts"].items()}
