@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+import numpy
 import record
 import torch
 
@@ -138,7 +139,7 @@ def neighbours(bundles: dict[str, Path], texts: Sequence[str]) -> dict[str, Any]
         alone = [predictor.outputs([text])[0] for text in texts]
         pairs = list(zip(alone, together, strict=True))
         found[name] = {
-            "moved": max(float((one - other).abs().max()) for one, other in pairs),
+            "moved": max(float(numpy.abs(one - other).max()) for one, other in pairs),
             "changed": statistics.mean(float(one.argmax() != other.argmax()) for one, other in pairs),
         }
     return found

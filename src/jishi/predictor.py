@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy
-import torch
 
 from jishi.core import bundle, registry
 from jishi.core.contracts import Features, Modality, Prediction, Row, Runtime, Task, Written
@@ -66,7 +65,7 @@ class Predictor:
     def load(cls, path: str | Path, *, verify: bool = True, runtime: str = AUTO, shared: Any = None) -> Self:
         """The predictor of a bundle. `runtime` names what works its answers out; "auto" takes the quickest there is.
 
-        Adapters that are given the same `models.learnt.Shared` hold the weights of their base together. Raises BundleError
+        Adapters that are given the same `models.shared.Shared` hold the weights of their base together. Raises BundleError
         where a file is damaged, ModelError where weights don't fit, UnknownName or UsageError where the runtime is none, or
         none for this bundle, MissingExtra where its library is not installed.
         """
@@ -178,8 +177,8 @@ class Predictor:
         decoding.check()
         return replace(self, task=replace(self.task, decoding=decoding))  # type: ignore[call-arg]
 
-    def outputs(self, rows: Iterable[Any]) -> list[torch.Tensor]:
-        """What the model says before decoding: one tensor a row, (K,) or (T, K), fp32 on the CPU."""
+    def outputs(self, rows: Iterable[Any]) -> list[Any]:
+        """What the model says before decoding: one tensor or array a row, (K,) or (T, K), fp32 on the CPU."""
         return self._forward([self.encode(row) for row in rows])
 
     def probe(self, rows: Sequence[Row], count: int = PROBES, seed: int = 0) -> list[dict[str, Any]]:
@@ -198,12 +197,12 @@ class Predictor:
         features = [self.encode(self.from_json(row)) for row in plain]
         outputs = self._forward(features)
         predictions = self._decode(outputs, features)
-        rng = torch.Generator().manual_seed(0)
-        noise = [2 * TOLERANCE * (2 * torch.rand(output.shape, generator=rng) - 1) for output in outputs]
-        above = self._decode([output + shake for output, shake in zip(outputs, noise, strict=True)], features)
-        below = self._decode([output - shake for output, shake in zip(outputs, noise, strict=True)], features)
+        rng = numpy.random.default_rng(0)
+        noise = [rng.uniform(-2 * TOLERANCE, 2 * TOLERANCE, output.shape).astype(numpy.float32) for output in outputs]
+        above = self._decode([_moved(output, shake) for output, shake in zip(outputs, noise, strict=True)], features)
+        below = self._decode([_moved(output, -shake) for output, shake in zip(outputs, noise, strict=True)], features)
         return [
-            {"row": row, "prediction": prediction, "outputs": output.double().round(decimals=6).tolist()}
+            {"row": row, "prediction": prediction, "outputs": numpy.asarray(output, float).round(6).tolist()}
             for row, prediction, output, *shaken in zip(plain, predictions, outputs, above, below, strict=True)
             if all(decision(other) == decision(prediction) for other in shaken)
         ]
@@ -214,14 +213,14 @@ class Predictor:
         outputs = self._forward(features)
         flips, largest = 0, 0.0
         for probe, output, prediction in zip(self.probes, outputs, self._decode(outputs, features), strict=True):
-            recorded = torch.tensor(probe["outputs"], dtype=torch.float32)
-            if recorded.shape != output.shape or decision(prediction) != decision(probe["prediction"]):
+            recorded = numpy.asarray(probe["outputs"], numpy.float32)
+            if recorded.shape != tuple(output.shape) or decision(prediction) != decision(probe["prediction"]):
                 flips += 1
                 continue
             pairs = zip(numbers(prediction), numbers(probe["prediction"]), strict=True)
             scores = [abs(new - old) / max(1.0, abs(old)) for new, old in pairs]
-            moved = (output - recorded).abs() / recorded.abs().clamp(min=1.0)
-            largest = float(numpy.max([largest, *scores, *moved.flatten().tolist()]))  # a NaN stays a NaN
+            moved = numpy.abs(numpy.asarray(output) - recorded) / numpy.maximum(numpy.abs(recorded), 1.0)
+            largest = float(numpy.max([largest, *scores, *moved.ravel()]))  # a NaN stays a NaN
         if flips or not largest <= tolerance:
             raise BundleError(
                 "core.probe-mismatch",
@@ -258,12 +257,14 @@ class Predictor:
         task = self.task
         return canonical(raw, task.aliases) if isinstance(raw, Mapping) else {next(iter(task.columns)): raw}
 
-    def _forward(self, features: Sequence[Features]) -> list[torch.Tensor]:
+    def _forward(self, features: Sequence[Features]) -> list[Any]:
         with self._lock:
             return inference.outputs(self.task, self.model, features, self.processor)
 
     def _foreseen(self, row: Row) -> dict[str, float]:
         features = self.encode(row)
+        import torch
+
         with self._lock, torch.inference_mode():
             batch = inference.to(self.task.collate([features], self.processor), self.model.device)
             if "labels" not in batch:
@@ -275,7 +276,7 @@ class Predictor:
             found["preferred"] = loss.parts["preferred"]
         return found
 
-    def _decode(self, outputs: Sequence[torch.Tensor], features: Sequence[Features]) -> list[Prediction]:
+    def _decode(self, outputs: Sequence[Any], features: Sequence[Features]) -> list[Prediction]:
         if not features:
             return []
         predictions = self.task.decode(outputs, features, self.processor)
@@ -301,6 +302,11 @@ def choose(rows: Sequence[Row], predictions: Sequence[Prediction], count: int = 
         orders.append(list(dict.fromkeys(chain.from_iterable(turns))))
     chosen = [index for turn in zip_longest(*orders) for index in turn if index is not None][:count]
     return [rows[index] for index in sorted(chosen)]
+
+
+def _moved(output: Any, shake: numpy.ndarray) -> Any:
+    """An output, of its own kind, with something added to it."""
+    return output + (output.new_tensor(shake) if hasattr(output, "new_tensor") else shake)
 
 
 def _runtime(name: str) -> type[Runtime]:

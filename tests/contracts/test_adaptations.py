@@ -15,6 +15,7 @@ from jishi.core.document import Document
 from jishi.core.errors import ModelError
 from jishi.models import adapters, heads, learnt, load
 from jishi.models.inference import outputs
+from jishi.models.shared import Shared
 from jishi.models.spec import ModelSpec
 from jishi.predictor import Predictor
 from jishi.training import random_state
@@ -125,7 +126,7 @@ def test_an_adapter_answers_on_its_base_as_what_was_trained(method: str, ready: 
         "base": learnt.base(origin, path),
     }  # fmt: skip
     bundle.write(path, model=learnt.Learnt(model, "base"), processor=None, record=record, probes=[], card="")
-    shared = learnt.Shared()
+    shared = Shared()
     both = [Predictor.load(path, shared=shared) for _ in range(2)]
     for read in both:
         for old, new in zip(answers, outputs(ready.objective, read.model, features, read.processor), strict=True):

@@ -132,6 +132,21 @@ def test_a_corpus_cleaned_by_a_cluster_is_the_same_to_the_byte(tmp_path, monkeyp
     assert left(before) == []
 
 
+@pytest.mark.slow
+def test_a_search_on_a_cluster_comes_to_what_it_comes_to_here(tmp_path, monkeypatch):
+    for library in ("ray", "optuna"):
+        pytest.importorskip(library, reason=f"the extra of {library} is not installed")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    search = {"train.learning_rate": {"low": 1e-3, "high": 1e-1}}
+    asked = {"finetune": SPEC, "search": search, "sampler": "random", "trials": 2}
+    here = jishi.tune(**asked, prune=False, out=tmp_path / "here")
+    there = jishi.tune(**asked, out=tmp_path / "there", on={"name": "ray", "workers": 2})
+    found = [{one["number"]: (one["settings"], one["score"]) for one in search.trials} for search in (here, there)]
+    assert found[0] == found[1] and len(found[0]) == 2
+    assert left(before) == []
+
+
 def test_a_piece_whose_work_fails_raises_that_error_and_a_lost_one_is_told():
     """A library that fails as Ray does: `cause` is the error of the work."""
 

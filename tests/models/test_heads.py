@@ -1,3 +1,4 @@
+import numpy
 import pytest
 import torch
 from torch import nn
@@ -12,6 +13,7 @@ from transformers import (
 )
 
 from jishi.models import heads
+from jishi.models.pooling import pool, unit
 
 STATES = torch.tensor([[[1.0, -4.0], [3.0, -2.0], [100.0, 100.0]]])  # (1, 3, 2); the last is padding
 MASK = torch.tensor([[1, 1, 0]])
@@ -20,6 +22,12 @@ MASK = torch.tensor([[1, 1, 0]])
 @pytest.mark.parametrize(("pooling", "vector"), [("cls", [1.0, -4.0]), ("mean", [2.0, -3.0]), ("max", [3.0, -2.0])])
 def test_padding_has_no_part_in_a_vector(pooling: str, vector: list[float]) -> None:
     assert heads.pool(STATES, MASK, pooling).tolist() == [vector]
+
+
+@pytest.mark.parametrize(("how", "vector"), [("cls", [1.0, -4.0]), ("mean", [2.0, -3.0]), ("max", [3.0, -2.0])])
+def test_arrays_are_pooled_as_tensors_are(how: str, vector: list[float]) -> None:
+    assert pool(STATES.numpy(), MASK.numpy(), how).tolist() == [vector]
+    assert unit(numpy.asarray([[3.0, 4.0], [0.0, 0.0]])).tolist() == [[0.6, 0.8], [0.0, 0.0]]
 
 
 def test_without_a_mask_every_position_counts() -> None:

@@ -25,6 +25,7 @@ from jishi.core import bundle, spec
 from jishi.core.errors import ModelError
 from jishi.models import folder, learnt, load
 from jishi.models.heads import PooledForSequenceClassification
+from jishi.models.shared import Shared
 from jishi.models.spec import ModelSpec
 from jishi.tasks.text_classification import TextClassification
 from jishi.tasks.text_generation import TextGeneration
@@ -199,7 +200,7 @@ def test_adapters_of_one_base_hold_it_once_and_let_it_go_together(base, tmp_path
     made = [
         kept(base, tmp_path / "a", LoRA()), kept(base, tmp_path / "b", LoRA(rank=4), more), kept(base, tmp_path / "c", BitFit()),
     ]  # fmt: skip
-    shared = learnt.Shared()
+    shared = Shared()
     models = [load.trained(read, shared)[0] for read, _ in made]
     words = {model.get_input_embeddings().weight.data_ptr() for model in models}
     assert len(words) == 1

@@ -1,5 +1,12 @@
 """Every runtime that reads a graph answers as torch did; which one answers is a choice, measured or asked for."""
 
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy
 import pytest
 
 import jishi
@@ -8,6 +15,7 @@ from jishi import predictor as predictors
 from jishi.core import registry
 from jishi.core.contracts import Runtime
 from jishi.core.errors import MissingExtra, ModelError, UnknownName, UsageError
+from jishi.lifecycle import search
 from jishi.predictor import Predictor
 
 pytest.importorskip("onnxruntime")
@@ -19,8 +27,6 @@ def bundles(tmp_path_factory):
     """A bundle of weights, and the graph made of it."""
     folder = tmp_path_factory.mktemp("runtimes")
     rows = [{**row, "text": f"{row['text']} {i}"} for i in range(6) for row in ROWS["text-classification"]]
-    import json
-
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     jishi.finetune(
         data=folder / "rows.jsonl", out=folder / "run", task="text-classification",
@@ -36,14 +42,12 @@ def test_a_runtime_answers_as_torch_did(name, bundles):
     assert (weights.runtime, graph.runtime) == ("torch", name)
     asked = ["很好用", "never again, a waste of money " * 3, "x"]
     for old, new in zip(weights.outputs(asked), graph.outputs(asked), strict=True):
-        assert float((old - new).abs().max()) < 1e-5
+        assert numpy.abs(numpy.asarray(old) - numpy.asarray(new)).max() < 1e-5
     assert graph.replay().flips == 0
 
 
 @pytest.mark.parametrize("name", GRAPHS)
 def test_a_graph_that_is_broken_is_one_sentence(name, bundles, tmp_path):
-    import shutil
-
     from jishi.core import bundle, manifest
 
     shutil.copytree(bundles[1], tmp_path / "graph")
@@ -84,3 +88,50 @@ def test_a_runtime_that_is_none_or_reads_other_files_is_refused(bundles):
         with pytest.raises(UsageError) as caught:
             Predictor.load(path, runtime=name)
         assert caught.value.code == "predictor.not-for-runtime"
+
+
+ALONE = """
+import json, sys
+from jishi.lifecycle import search
+from jishi.predictor import Predictor
+import jishi.serving.serve
+predictor = Predictor.load(sys.argv[1], runtime=sys.argv[2])
+predictor.replay()
+answers = predictor.predict(json.loads(sys.argv[3]))
+print(json.dumps([answers, "torch" in sys.modules]))
+"""
+
+
+@pytest.fixture(scope="module")
+def vectors(tmp_path_factory):
+    """A bundle of weights that makes vectors, and the graph made of it."""
+    folder = tmp_path_factory.mktemp("vectors")
+    rows = [{**row, "text": f"{row['text']} {i}"} for i in range(6) for row in ROWS["sentence-similarity"]]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    jishi.finetune(
+        data=folder / "rows.jsonl", out=folder / "run", task="sentence-similarity",
+        model={"name": "text-cnn", "size": "nano"}, train={"epochs": 1, "batch_size": 8, "threads": 1},
+    )  # fmt: skip
+    jishi.compress(folder / "run" / "bundle", method=["onnx"], out=folder / "graph")
+    return folder / "run" / "bundle", folder / "graph"
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.parametrize("kind", ["bundles", "vectors"])
+def test_a_graph_answers_without_torch(kind, name, request):
+    weights, graph = request.getfixturevalue(kind)
+    asked = ["很好用", "never again, a waste of money " * 3, "x"]
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE, str(graph), name, json.dumps(asked)], capture_output=True, text=True, check=True,
+        env=os.environ,
+    )  # fmt: skip
+    answers, loaded = json.loads(done.stdout)
+    assert not loaded
+    for old, new in zip(Predictor.load(weights, runtime="torch").predict(asked), answers, strict=True):
+        assert predictors.decision(old) == predictors.decision(new) or "embedding" in old
+        assert list(predictors.numbers(new)) == pytest.approx(list(predictors.numbers(old)), abs=1e-5)
+
+
+def test_texts_are_searched_by_a_graph_as_by_the_model(vectors):
+    old, new = (search.embed(Predictor.load(path), ["很好用", "good value"]) for path in vectors)
+    assert old.shape == new.shape and numpy.abs(old - new).max() < 1e-5

@@ -146,7 +146,7 @@ def test_each_side_gets_its_own_prefix():
 def loss(name, rows, scores=None, keys=None, **settings):
     task = SentenceSimilarity(**settings)
     keys = keys or [tuple(10 * place + side for side in range(len(row))) for place, row in enumerate(rows)]
-    total, count = _contrast.LOSSES[name].sum(task, rows, keys, torch.tensor(scores or [math.nan] * len(rows)))
+    total, count = _contrast.SUMS[name](task, rows, keys, torch.tensor(scores or [math.nan] * len(rows)))
     return float(total), count
 
 

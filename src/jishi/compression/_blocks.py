@@ -13,7 +13,7 @@ import numpy
 from onnx import ModelProto, helper
 
 from jishi.compression._integers import Rewrite, integers
-from jishi.models import graph
+from jishi.models import graph_model
 
 DOMAIN = "com.microsoft"
 MOST, MIDDLE = 15, 8  # the largest code, and the zero of a grid that is as long on both sides
@@ -44,7 +44,7 @@ def blocks(model: ModelProto, block: int) -> ModelProto:
     made = integers(model, partial(Blocks, block=block))
     made.opset_import.append(helper.make_opsetid(DOMAIN, 1))
     # others don't round what is multiplied, and answer otherwise than was recorded
-    helper.set_model_props(made, {graph.ONLY: "onnxruntime"})
+    helper.set_model_props(made, {graph_model.ONLY: "onnxruntime"})
     return made
 
 

@@ -5,14 +5,14 @@ from typing import Any
 
 from jishi.core.contracts import Row
 from jishi.core.errors import UsageError
-from jishi.models import adapters, graph
+from jishi.models import adapters, graph_model
 
 LEAST = 32  # rows that can tell what matters
 
 
 def weights(predictor: Any, method: str) -> None:
     """Raises UsageError for a graph, and for an adapter apart from its base."""
-    if isinstance(predictor.model, graph.Graph):
+    if isinstance(predictor.model, graph_model.Graph):
         raise UsageError("compress.needs-weights", path=predictor.path, method=method)
     if "base" in predictor.record:
         raise UsageError("compress.merge-first", path=predictor.path, method=method)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from jishi.core.contracts import Compressor, Row, option
 from jishi.core.errors import MissingExtra
-from jishi.models import graph
+from jishi.models import graph, graph_model
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Int4(Compressor):
 
             from jishi.compression._blocks import blocks
         except ModuleNotFoundError as missing:
-            raise MissingExtra(str(missing.name), graph.EXTRA) from missing
+            raise MissingExtra(str(missing.name), graph_model.EXTRA) from missing
         whole = graph.of(predictor, rows)
         made = blocks(onnx.load_model_from_string(whole), self.block).SerializeToString()
         return graph.Exported(predictor.model.config, made), predictor.processor

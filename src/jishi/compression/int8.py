@@ -6,7 +6,7 @@ from typing import Any
 
 from jishi.core.contracts import Compressor, Row
 from jishi.core.errors import MissingExtra
-from jishi.models import graph
+from jishi.models import graph, graph_model
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Int8(Compressor):
 
             from jishi.compression._integers import integers
         except ModuleNotFoundError as missing:
-            raise MissingExtra(str(missing.name), graph.EXTRA) from missing
+            raise MissingExtra(str(missing.name), graph_model.EXTRA) from missing
         whole = graph.of(predictor, rows)
         made = integers(onnx.load_model_from_string(whole)).SerializeToString()
         return graph.Exported(predictor.model.config, made), predictor.processor

@@ -6,7 +6,7 @@ from typing import Any
 
 from jishi.core.contracts import Compressor, Row
 from jishi.core.errors import UsageError
-from jishi.models import graph
+from jishi.models import graph, graph_model
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Onnx(Compressor):
     searched = True
 
     def apply(self, predictor: Any, rows: Sequence[Row]) -> tuple[Any, Any]:
-        if isinstance(predictor.model, graph.Graph):
+        if isinstance(predictor.model, graph_model.Graph):
             raise UsageError("compress.graph-already", path=predictor.path)
         made = graph.content(predictor.task, predictor.model, predictor.processor, rows)
         return graph.Exported(predictor.model.config, made), predictor.processor

@@ -125,6 +125,10 @@ class Objective(ABC):
     def collate(self, features: Sequence[Features], processor: Any) -> Batch:
         """Features as one padded batch. Padding never changes an answer."""
 
+    def arrays(self, features: Sequence[Features], processor: Any) -> Batch:
+        """As `collate`; in numpy's arrays where a model that is a graph may be asked so, which needs no torch then."""
+        return self.collate(features, processor)
+
     @abstractmethod
     def loss(self, model: Any, batch: Batch) -> Loss:
         """The mean loss of a batch, with the weight of one row independent of the padding."""

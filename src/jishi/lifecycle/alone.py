@@ -16,9 +16,13 @@ from typing import Any
 
 from jishi.core.errors import JishiError
 
+LOOK_SECONDS = 0.1  # between two looks whether the answer is still wanted
 
-def ask(module: str, asked: Any, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """What a module answers, plain values there and back; {"failed": why} where it came to no end."""
+
+def ask(
+    module: str, asked: Any, environment: Mapping[str, str] | None = None, until: Callable[[], bool] | None = None
+) -> dict[str, Any]:
+    """What a module answers, plain values there and back; {"failed": why} where it came to no end, or `until` said so."""
     with tempfile.TemporaryDirectory(prefix="jishi-") as name:
         question, found, log = (Path(name) / file for file in ("asked.json", "found.json", "log"))
         question.write_text(json.dumps(asked), encoding="utf-8")
@@ -29,7 +33,7 @@ def ask(module: str, asked: Any, environment: Mapping[str, str] | None = None) -
             subprocess.Popen(command, stdin=subprocess.PIPE, stdout=told, stderr=told, env=around) as process,
         ):
             try:
-                ended = process.wait()
+                ended = _ended(process, until)
             finally:
                 process.kill()
         if found.is_file():
@@ -37,6 +41,18 @@ def ask(module: str, asked: Any, environment: Mapping[str, str] | None = None) -
         if ended < 0:
             return {"failed": signal.Signals(-ended).name}
         return {"failed": (log.read_text(encoding="utf-8", errors="replace").splitlines() or [""])[-1]}
+
+
+def _ended(process: "subprocess.Popen[bytes]", until: Callable[[], bool] | None) -> int:
+    """What it ended with; killed where the answer is wanted no more."""
+    while until is not None:
+        try:
+            return process.wait(LOOK_SECONDS)
+        except subprocess.TimeoutExpired:
+            if until():
+                process.kill()
+                until = None
+    return process.wait()
 
 
 def answer(work: Callable[[Any], dict[str, Any]]) -> None:

@@ -24,8 +24,8 @@ from jishi.data import store
 from jishi.data.part import Part
 from jishi.data.spec import DataSpec
 from jishi.lifecycle import alone, bars, wording
+from jishi.lifecycle.footprint import resident_bytes
 from jishi.lifecycle.judged import judged
-from jishi.lifecycle.rounds import resident_bytes
 from jishi.predictor import AUTO, Predictor, decision
 
 AT_ONCE = 32

@@ -15,7 +15,7 @@ from jishi.core.contracts import Batch, Prediction, Row
 from jishi.core.document import Document
 from jishi.lifecycle import alone, finetune, latency
 from jishi.lifecycle.finetune import Begun, FinetuneSpec
-from jishi.lifecycle.rounds import resident_bytes
+from jishi.lifecycle.footprint import resident_bytes
 from jishi.metrics.transferability import logme
 from jishi.models import inference, tokens
 from jishi.models.parameters import parameters

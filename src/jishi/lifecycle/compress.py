@@ -20,7 +20,8 @@ from jishi.data.spec import DataSpec
 from jishi.lifecycle import card, heal, parity
 from jishi.lifecycle.goal import Goal
 from jishi.lifecycle.judged import Judged, judged
-from jishi.models import adapters, graph
+from jishi.models import adapters
+from jishi.models.folder import GRAPH
 from jishi.predictor import Predictor
 from jishi.training.run import versions
 from jishi.training.spec import TrainSpec
@@ -167,7 +168,7 @@ def hop(
         }  # fmt: skip
         parent = {
             "parent": bundle.read(wanted.bundle, verify=False).fingerprint,
-            "graph": (folder / graph.FILE).is_file(),
+            "graph": (folder / GRAPH).is_file(),
         }
         record = {**_record(alone, method, rows, evaluation, changed), **parent}
         probes = here.probes if method.lossless else made.probe(rows.rows)

@@ -10,8 +10,8 @@ from transformers import PreTrainedTokenizerBase
 
 from jishi.lifecycle import finetune, pretrain
 from jishi.lifecycle.finetune import FinetuneSpec
+from jishi.lifecycle.footprint import resident_bytes
 from jishi.lifecycle.pretrain import PretrainSpec
-from jishi.lifecycle.rounds import resident_bytes
 from jishi.lifecycle.scaling import scaling
 from jishi.models import load
 from jishi.models.parameters import by_size, parameters

@@ -21,9 +21,10 @@ from jishi.data.dataset import Dataset
 from jishi.data.prepare import prepare
 from jishi.data.spec import DataSpec
 from jishi.lifecycle import probes, processes, replay, samples
+from jishi.lifecycle.footprint import resident_bytes
 from jishi.lifecycle.probes import ProbeSpec
 from jishi.lifecycle.replay import Replay
-from jishi.lifecycle.rounds import Listener, once, resident_bytes
+from jishi.lifecycle.rounds import Listener, once
 from jishi.lifecycle.samples import SampleSpec
 from jishi.models import dual, heads, load
 from jishi.models.spec import ModelSpec

@@ -4,8 +4,6 @@ Each round stands in a run folder of its own, the last in that of the run: one t
 those that had ended are read back from theirs.
 """
 
-import resource
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any
 from jishi.core import publish, registry
 from jishi.core.errors import TrainingError
 from jishi.lifecycle import progress, queue, self_training, semi_supervised
+from jishi.lifecycle.footprint import resident_bytes
 from jishi.lifecycle.semi_supervised import UnlabelledSpec
 from jishi.training.loop import Event, Loop
 from jishi.training.run import ROUNDS, Run
@@ -127,9 +126,3 @@ def once(
         **facts, "steps": loop.at.step, "best_step": loop.at.best_step,
         "training_seconds": loop.at.seconds, "training_memory": resident_bytes(),
     }  # fmt: skip
-
-
-def resident_bytes() -> int:
-    """Peak resident memory of this process."""
-    unit = 1 if sys.platform == "darwin" else 1024  # getrusage counts bytes on macOS, KiB on Linux
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

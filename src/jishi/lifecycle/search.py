@@ -29,7 +29,7 @@ def embed(predictor: Predictor, texts: Iterable[str], side: Side = "text") -> nu
     if not set(get_args(Side)) <= set(predictor.task.columns):
         raise BundleError("retrieval.no-vectors", path=predictor.path, given=registry.name_of(predictor.task))
     found = predictor.outputs([{side: text} for text in texts])
-    return numpy.stack([row[0].numpy() for row in found]) if found else numpy.zeros((0, 0), numpy.float32)
+    return numpy.stack([numpy.asarray(row[0]) for row in found]) if found else numpy.zeros((0, 0), numpy.float32)
 
 
 class Searcher:

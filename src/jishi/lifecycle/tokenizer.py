@@ -17,7 +17,7 @@ from jishi.data.sources import formats
 from jishi.data.sources.limits import Limits
 from jishi.lifecycle.corpus import text_of
 from jishi.lifecycle.tally import Tally
-from jishi.models import checkpoint, folder, grow, vocabulary
+from jishi.models import folder, grow, processors, vocabulary
 from jishi.models.origin import locate
 from jishi.models.spec import ModelSpec
 
@@ -95,7 +95,7 @@ def _start(wanted: TokenizerSpec) -> Any:
     found = locate(ModelSpec(str(wanted.start)))
     if not (isinstance(found, Path) and folder.has_tokenizer(found)):
         raise ModelError("models.no-tokenizer", path=wanted.start)
-    return checkpoint.processor(found)
+    return processors.read(found)
 
 
 def _drawn(texts: Iterator[str], count: int, seed: int = 0) -> list[str]:

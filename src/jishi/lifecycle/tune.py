@@ -6,26 +6,29 @@ stopped or killed goes on. The test rows are seen once, by the best.
 
 import copy
 import json
-import shutil
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
 
 from jishi.core import document, publish, spec
-from jishi.core.contracts import option
-from jishi.core.errors import DataError, JishiError, MissingExtra, TrainingError, UsageError
-from jishi.lifecycle import finetune, latency, space, trials
+from jishi.core.contracts import Launcher, Pool, option
+from jishi.core.errors import JishiError, MissingExtra, TrainingError, UsageError
+from jishi.lifecycle import attempt, finetune, space, trials
 from jishi.lifecycle.finetune import FinetuneSpec, Result
-from jishi.predictor import Predictor
+from jishi.models import environment
 from jishi.training.loop import Event, Loop
 
 STUDY, TRIALS, BEST, REPORT = "study.db", "trials", "best", "tuning.json"
-NAME = "jishi"
 SQLITE = b"SQLite format 3"
-PRUNED_FROM = 1  # validations a trial has at least before it may be given up
+LOOK_SECONDS = 0.1  # between two looks whether a search is to stop
 
 Listener = Callable[[Event], None]
 
@@ -58,6 +61,17 @@ class TuneSpec:
         "若同一进度下明显不如其他尝试则提前放弃（Hyperband，arXiv:1603.06560）；需要每次训练验证多次。",
     )
     seed: int = option(0, "Every random choice of the search follows from it.", "搜索中的随机选择都由它决定。")
+    workers: Annotated[int, Ge(1)] = option(
+        1,
+        "Trials that run at once, each in a process of its own; what is proposed then hangs on which ends first.",
+        "同时进行的尝试数，每个在独立进程中；此时提议取决于哪个先结束。",
+        aliases=("n_jobs",),
+    )
+    on: Launcher | None = option(
+        None,
+        "Where trials run, several at once; left out, on this machine.",
+        "在何处同时进行多个尝试；省略时在本机。",
+    )
 
 
 @dataclass(frozen=True)
@@ -89,11 +103,15 @@ def tune(wanted: TuneSpec, listen: Listener, watch: Callable[[Loop], None]) -> T
 
 
 class _Search:
-    """The trials of a search, one after the other."""
+    """The trials of a search, one after the other or several at once: each thread then waits for one at a time."""
 
     def __init__(self, wanted: TuneSpec, listen: Listener, watch: Callable[[Loop], None]) -> None:
         self.wanted, self.listen, self.watch = wanted, listen, watch
         self.folder, self.stopped = Path(wanted.out), False
+        self.pool: Pool | None = None
+        self.lock, self.running = threading.RLock(), 0
+        if wanted.sampler == "nsga-ii" and (wanted.workers > 1 or wanted.on):
+            raise UsageError("tune.latency-beside")
         given = wanted.finetune
         self.base = document.read(given) if isinstance(given, str) else document.Document(given, "finetune")
         self.space = space.read(wanted.search)
@@ -105,6 +123,9 @@ class _Search:
 
     def settings(self, chosen: Mapping[str, Any], out: Path) -> FinetuneSpec:
         """The base with the chosen values of its keys. Raises UsageError as any spec does."""
+        return spec.build(FinetuneSpec, document.Document(self._value(chosen, out), self.base.name, self.base.lines))
+
+    def _value(self, chosen: Mapping[str, Any], out: Path) -> dict[str, Any]:
         value = copy.deepcopy({**self.base.value, "out": str(out)})
         for key in sorted(chosen, key=len):  # a plugin before its keys
             *path, last = key.split(".")
@@ -115,7 +136,7 @@ class _Search:
                     place[name] = {} if inner is None else {spec.FIRST: inner}
                 place = place[name]
             place[last] = copy.deepcopy(chosen[key])
-        return spec.build(FinetuneSpec, document.Document(value, self.base.name, self.base.lines))
+        return value
 
     def last(self, best: Mapping[str, Any]) -> FinetuneSpec:
         """The run of the best settings, gone on with where it was begun, and begun anew where others were the best before."""
@@ -134,53 +155,93 @@ class _Search:
                 return
             self.study.set_user_attr("plain", score)
             self.listen(Event("trial", 0, {"score": score}))
-        while not self.stopped and (done := len(self._ended())) < self.wanted.trials:
-            self._try()
-            if not self.stopped:
-                self.listen(Event("trial", done + 1, self._told(self._ended()[-1])))
+        if self.wanted.workers > 1 or self.wanted.on:
+            self._side_by_side()
+        else:
+            self._work()
+
+    def _side_by_side(self) -> None:
+        """Trials in other processes, as many at once as there are."""
+        handle = SimpleNamespace(stop=False)
+        self.watch(handle)  # type: ignore[arg-type]
+        here = attempt.Here(self.wanted.workers, handle)
+        with self.wanted.on.pool(attempt.work) if self.wanted.on else nullcontext(here) as self.pool:
+            with ThreadPoolExecutor(self.pool.processes) as threads:
+                begun = [threads.submit(self._work) for _ in range(self.pool.processes)]
+                while wait(begun, LOOK_SECONDS).not_done:
+                    self.stopped = self.stopped or handle.stop
+            for one in begun:
+                one.result()
+
+    def _work(self) -> None:
+        while self._claim():
+            try:
+                self._try()
+            finally:
+                with self.lock:
+                    self.running -= 1
+
+    def _claim(self) -> bool:
+        """Whether one more is to be tried."""
+        with self.lock:
+            more = not self.stopped and len(self._ended()) + self.running < self.wanted.trials
+            self.running += more
+            return more
 
     def _try(self) -> None:
-        trial = self.study.ask()
-        chosen = {key: one.suggest(trial, key) for key, one in self.space.items()}
+        with self.lock:
+            trial = self.study.ask()
+            chosen = {key: one.suggest(trial, key) for key, one in self.space.items()}
+        told: Any = None
         try:
             score, latency = self._judge(chosen, self.folder / TRIALS / str(trial.number), trial)
+            told = None if score is None else [score, latency] if self._several else score
         except JishiError as error:  # these settings don't train; others may
             trial.set_user_attr("reason", str(error))
+        with self.lock:
+            self._tell(trial, told)
+
+    def _tell(self, trial: Any, told: Any) -> None:
+        if "reason" in trial.user_attrs or (self.stopped and told is None):
             self.study.tell(trial, state=_state("FAIL"))
-            return
-        if self.stopped:
-            self.study.tell(trial, state=_state("FAIL"))
-            self.study.enqueue_trial(trial.params)
-        elif score is None:
-            self.study.tell(trial, state=_state("PRUNED"))
         else:
-            self.study.tell(trial, [score, latency] if self._several else score)
+            self.study.tell(trial, told, state=_state("PRUNED" if told is None else "COMPLETE"))
+        if self.stopped and told is None:
+            self.study.enqueue_trial(trial.params)
+        else:
+            ended = self._ended()
+            self.listen(
+                Event("trial", len(ended), self._told(next(one for one in ended if one.number == trial.number)))
+            )
 
     def _judge(self, chosen: Mapping[str, Any], folder: Path, trial: Any) -> tuple[float | None, float]:
         """The best score on the validation rows, and the milliseconds an answer takes; no score where it was given up."""
-        given_up = False
-        try:
-            begun = finetune.start(self.settings(chosen, folder), folder, untuned=False)
-            loop = begun.loop
-            if loop.held_out is None:
-                raise DataError("tune.no-validation", path=begun.data.report.get("path", self.wanted.finetune))
-            self.study.set_user_attr("metric", begun.task.metric)
-            self.watch(loop)
-            for event in loop.events(resume=False):
-                if event.kind == "validation" and trial is not None and not self._several:
-                    trial.report(event.values.get(begun.task.metric, -event.values["loss"]), event.step)
-                    if event.step < loop.steps and trial.should_prune():
-                        loop.stop = given_up = True
-            self.stopped = loop.stop and not given_up
-            if given_up or self.stopped:
-                return None, 0.0
-            return loop.at.best, self._latency(begun) if self._several else 0.0
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        if self.pool is not None:
+            found = self._judged(self.pool.submit(self._piece(chosen, folder, trial))())
+        else:
+            reports = None if self._several else trial
+            found = attempt.judge(self.settings(chosen, folder), folder, reports, timed=self._several, watch=self.watch)
+        with self.lock:
+            self.stopped = self.stopped or found.stopped
+            if found.metric:
+                self.study.set_user_attr("metric", found.metric)
+        return found.score, found.latency
 
-    def _latency(self, begun: finetune.Begun) -> float:
-        predictor = Predictor(begun.adapt.merge(begun.loop.model), begun.task, begun.processor, {})
-        return latency.milliseconds(predictor.predict, begun.data.validation or ())
+    def _piece(self, chosen: Mapping[str, Any], folder: Path, trial: Any) -> dict[str, Any]:
+        """A trial as another process is given it, with its share of the cores where the spec leaves them open."""
+        value = self._value(chosen, folder.absolute())
+        if self.wanted.on is None:
+            train = value.setdefault("train", {}) or {}
+            value["train"] = {"threads": max(1, environment.threads() // self.wanted.workers), **train}
+        study = _storage(self.folder) if self.wanted.prune and self.wanted.on is None else None
+        folder = folder.absolute()
+        return {"spec": value, "folder": str(folder), "study": study, "trial": trial.number, "place": str(Path.cwd())}
+
+    def _judged(self, found: Mapping[str, Any]) -> attempt.Judged:
+        """What another process came to. Raises TrainingError with the reason why it didn't."""
+        if "reason" in found:
+            raise TrainingError("tune.trial-failed", reason=found["reason"])
+        return attempt.Judged(found.get("metric", ""), found.get("score"), stopped="failed" in found)
 
     @property
     def _several(self) -> bool:
@@ -241,6 +302,10 @@ def _state(name: str) -> Any:
     return TrialState[name]
 
 
+def _storage(folder: Path) -> str:
+    return f"sqlite:///{(folder / STUDY).absolute()}"
+
+
 def _study(wanted: TuneSpec, folder: Path, base: document.Document) -> Any:
     """The study of a folder, new or gone on with. Raises UsageError where it was begun for something else."""
     try:
@@ -264,15 +329,17 @@ def _study(wanted: TuneSpec, folder: Path, base: document.Document) -> Any:
         "random": optuna.samplers.RandomSampler,
         "nsga-ii": optuna.samplers.NSGAIISampler,
     }
-    prunes = wanted.prune and not several
+    sampler = samplers[wanted.sampler]
+    if wanted.sampler == "tpe" and (wanted.workers > 1 or wanted.on):
+        sampler = partial(sampler, constant_liar=True)  # not where another trial, of which nothing is known yet, tries
     study = optuna.create_study(
-        storage=f"sqlite:///{(folder / STUDY).absolute()}", study_name=NAME, load_if_exists=True,
-        sampler=samplers[wanted.sampler](seed=wanted.seed),
-        pruner=optuna.pruners.HyperbandPruner(min_resource=PRUNED_FROM) if prunes else optuna.pruners.NopPruner(),
+        storage=_storage(folder), study_name=attempt.STUDY, load_if_exists=True,
+        sampler=sampler(seed=wanted.seed),
+        pruner=attempt.pruner(prunes=wanted.prune and not several),
         directions=["maximize", "minimize"] if several else ["maximize"],
     )  # fmt: skip
     if study.trials:  # gone on with: what was proposed is not proposed again
-        study.sampler = samplers[wanted.sampler](seed=wanted.seed + len(study.trials))
+        study.sampler = sampler(seed=wanted.seed + len(study.trials))
     asked = json.dumps([base.value, wanted.search, wanted.sampler], sort_keys=True, ensure_ascii=False)
     if study.user_attrs.get("asked", asked) != asked:
         raise UsageError("tune.other-search", path=folder)

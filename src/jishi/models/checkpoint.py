@@ -1,7 +1,5 @@
 """Read a transformers folder without letting anything pass in silence: only a new head may be missing from it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,8 +8,9 @@ import transformers
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 
 from jishi.core.errors import ModelError
-from jishi.models import dual, folder
+from jishi.models import folder
 from jishi.models.heads import head_modules
+from jishi.models.processors import one_sentence, quiet
 
 HIDDEN = (".mask_token",)  # what stands in the place of a hidden patch: pretraining alone reads it
 
@@ -23,29 +22,13 @@ def config(path: Path, *, weights: bool = True) -> PreTrainedConfig:
     given = folder.check(path, weights=weights).get("model_type")
     if given not in transformers.CONFIG_MAPPING:
         raise ModelError("models.unknown-architecture", path=path, given=given, version=transformers.__version__)
-    with _one_sentence("models.broken-model", path), _quiet():
+    with one_sentence("models.broken-model", path), quiet():
         return AutoConfig.from_pretrained(path, local_files_only=True)
-
-
-def processor(path: Path) -> Any:
-    """The tokenizer or image processor (Pillow's, not torchvision's) of a folder, or both. Raises ModelError."""
-    pictures = tokenizer = None
-    with _one_sentence("models.broken-processor", path), _quiet():
-        folder.modality(path)  # raises where there is neither
-        if folder.has_image_processor(path):
-            pictures = transformers.AutoImageProcessor.from_pretrained(path, backend="pil", local_files_only=True)
-        if folder.has_tokenizer(path):
-            tokenizer = transformers.AutoTokenizer.from_pretrained(path, local_files_only=True)
-    if tokenizer is None:
-        return pictures
-    if tokenizer.pad_token is None:  # decoders have none; the mask hides what stands there
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
-    return tokenizer if pictures is None else dual.Processor(tokenizer, pictures)
 
 
 def weights(kind: type[Kind], path: Path, config: PreTrainedConfig, *, exact: bool = False, **options: Any) -> Kind:
     """A class with the folder's weights, fp32; unless `exact`, its head may be new. Raises ModelError."""
-    with _one_sentence("models.broken-model", path), _quiet():
+    with one_sentence("models.broken-model", path), quiet():
         built, report = kind.from_pretrained(
             path,
             config=config,
@@ -89,30 +72,3 @@ def _in_backbone(key: str, built: PreTrainedModel) -> bool:
 def _refuse(code: str, path: Path, keys: set[str]) -> None:
     if keys:
         raise ModelError(code, path=path, count=len(keys), given=min(keys))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No progress bars and no load report: what the report would tell is checked here, and raised."""
-    log = transformers.utils.logging
-    level, bars = log.get_verbosity(), log.is_progress_bar_enabled()
-    log.set_verbosity_error()
-    log.disable_progress_bar()
-    try:
-        yield
-    finally:
-        log.set_verbosity(level)
-        if bars:
-            log.enable_progress_bar()
-
-
-@contextmanager
-def _one_sentence(code: str, path: Path) -> Iterator[None]:
-    """Whatever transformers raises over a broken folder, as one sentence."""
-    try:
-        yield
-    except ModelError:
-        raise
-    except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise ModelError(code, path=path, reason=reason) from error

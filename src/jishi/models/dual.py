@@ -7,7 +7,6 @@ Importing this module makes transformers' Auto classes read such folders.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,19 +23,6 @@ READS = "image+text"  # the modality of what reads both
 DEFAULTS = {"text": "text-cnn", "image": "resnet"}
 WIDTH = 128  # of the space
 SCALE = math.log(1 / 0.07)  # cosines are multiplied by e to this at first, as in the paper
-
-
-@dataclass(frozen=True)
-class Processor:
-    """The tokenizer of texts and the processor of pictures, side by side."""
-
-    tokenizer: Any
-    image_processor: Any
-
-    def save_pretrained(self, folder: Path) -> None:
-        """Both into one folder, their files as they are alone."""
-        self.tokenizer.save_pretrained(folder)
-        self.image_processor.save_pretrained(folder)
 
 
 class DualConfig(PreTrainedConfig):

@@ -104,6 +104,16 @@ def busy() -> JishiError | None:
     return ModelError("models.no-free-cores", given=_cores(), load=round(load, 1)) if load > 2 * _cores() else None
 
 
+def threads() -> int:
+    """As many as torch takes for one operation, without loading it: what OMP_NUM_THREADS says, else a core each."""
+    if loaded := sys.modules.get("torch"):
+        return int(loaded.get_num_threads())
+    import psutil
+
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    return int(said) if said.isdecimal() and int(said) else min(_cores(), psutil.cpu_count(logical=False) or _cores())
+
+
 def free_cores() -> int:
     """Cores that other work leaves free now, at least 1, looked at for a third of a second.
 

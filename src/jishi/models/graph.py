@@ -9,16 +9,14 @@ import inspect
 import logging
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy
 import torch
 from torch import nn
-from transformers.utils import ModelOutput
 
 from jishi.core import registry
 from jishi.core.contracts import Modality, Row, Task
@@ -26,50 +24,11 @@ from jishi.core.errors import MissingExtra, ModelError
 from jishi.models import memory
 from jishi.models.cross_entropy import whole
 from jishi.models.folder import GRAPH as FILE
+from jishi.models.graph_model import EXTRA, Graph
 
-EXTRA = "export"
 SHORT, LONG = 2, 3  # rows of the two batches that tell which sizes are free
 LETTERS = 3  # of a text that is cut short
-ONLY = "jishi.runtime"  # in what a graph says of itself: the one runtime that answers as was recorded
 LARGEST = 2**31 - 1  # bytes of one file that holds graph and weights (protobuf)
-
-Run = Callable[[Mapping[str, numpy.ndarray]], Sequence[numpy.ndarray]]
-
-
-@dataclass(eq=False)
-class Graph:
-    """A graph that `run` works out, called as the model it was made from; it can't learn.
-
-    `inputs` are its names with their shapes, None where a size is free.
-    """
-
-    config: Any
-    inputs: Mapping[str, Sequence[int | None]]
-    outputs: Sequence[str]
-    run: Run
-    training = False
-    device = torch.device("cpu")
-
-    def __call__(self, **given: Any) -> ModelOutput:
-        if not memory.remembers(self.inputs):
-            return _tensors(self._said({name: given[name].numpy() for name in self.inputs}))
-        said, kept = memory.told(self._said(memory.asked(self.inputs, given)))
-        return ModelOutput(**_tensors(said), past_key_values=kept)
-
-    def _said(self, given: Mapping[str, numpy.ndarray]) -> dict[str, numpy.ndarray]:
-        return dict(zip(self.outputs, self.run(given), strict=True))
-
-    def modules(self) -> Iterator[nn.Module]:
-        """As a model's: there is no layer in it to be changed."""
-        return iter(())
-
-    def eval(self) -> "Graph":
-        """As a model's: nothing in it is for training alone."""
-        return self
-
-    def train(self, mode: bool = True) -> "Graph":  # noqa: ARG002
-        """As a model's."""
-        return self
 
 
 @dataclass(frozen=True)
@@ -210,10 +169,6 @@ def _batches(task: Task, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
     for count, change in ((SHORT, _begun), (LONG, _doubled)):
         some = [rows[place % len(rows)] for place in range(count)]
         yield [{**row, **{name: change(row[name]) for name in texts if row.get(name)}} for row in some]
-
-
-def _tensors(said: Mapping[str, numpy.ndarray]) -> ModelOutput:
-    return ModelOutput({name: torch.from_numpy(value) for name, value in said.items()})
 
 
 def _begun(value: Any) -> Any:

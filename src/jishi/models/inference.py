@@ -1,41 +1,70 @@
 """Run a task's forward over many rows: length-sorted batches, no gradients, outputs in the order given."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import Any
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
-import torch
+from jishi.core.contracts import Batch, Features, Task
+from jishi.models.graph_model import Graph
 
-from jishi.core.contracts import Features, Task
+if TYPE_CHECKING:
+    import torch
 
 BATCH_ROWS = 64
 
 
 def outputs(
     task: Task, model: Any, features: Sequence[Features], processor: Any, *, batch_tokens: int = 4096
-) -> list[torch.Tensor]:
-    """One output tensor a row, (K,) or (T, K), on the CPU in fp32. The answer of a row does not depend on its neighbours."""
+) -> list[Any]:
+    """One output a row, (K,) or (T, K), on the CPU in fp32. The answer of a row does not depend on its neighbours.
+
+    They are tensors; arrays where a graph was asked in arrays, for which torch is not loaded.
+    """
     order = sorted(range(len(features)), key=lambda index: features[index]["length"])
-    found: list[torch.Tensor] = [torch.empty(0)] * len(features)
+    found: list[Any] = [None] * len(features)
     training = model.training
     model.eval()
     try:
-        with torch.inference_mode():
+        with _still(model):
             for group in _groups(order, [features[index]["length"] for index in order], batch_tokens):
-                batch = to(task.collate([features[index] for index in group], processor), model.device)
-                answers = task.forward(model, batch)
-                padded = isinstance(answers, torch.Tensor) and answers.dim() > 2
-                if isinstance(answers, torch.Tensor):
-                    answers = answers.float().cpu()
+                answers = task.forward(model, _batch(task, model, [features[index] for index in group], processor))
+                padded = getattr(answers, "ndim", 0) > 2
+                if padded:
+                    answers = _here(answers)
                 for index, answer in zip(group, answers, strict=True):
-                    found[index] = answer[: features[index]["length"]] if padded else answer.float().cpu()
+                    found[index] = answer[: features[index]["length"]] if padded else _here(answer)
     finally:
         model.train(training)
     return found
 
 
-def to(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
+def to(batch: Batch, device: torch.device) -> Batch:
     """The batch with its tensors on a device."""
+    import torch
+
     return {key: value.to(device) if isinstance(value, torch.Tensor) else value for key, value in batch.items()}
+
+
+def _batch(task: Task, model: Any, features: Sequence[Features], processor: Any) -> Batch:
+    if isinstance(model, Graph):
+        return task.arrays(features, processor)
+    return to(task.collate(features, processor), model.device)
+
+
+def _still(model: Any) -> Any:
+    """Nothing is to be learnt from what is asked meanwhile."""
+    if isinstance(model, Graph):
+        return nullcontext()
+    import torch
+
+    return torch.inference_mode()
+
+
+def _here(answer: Any) -> Any:
+    """An array as it is, a tensor in fp32 on the CPU."""
+    return answer.float().cpu() if hasattr(answer, "cpu") else answer
 
 
 def _groups(order: list[int], lengths: list[int], batch_tokens: int) -> list[list[int]]:

@@ -7,16 +7,13 @@ may hold its weights together (`Shared`).
 
 import copy
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
-from weakref import WeakValueDictionary
 
 import torch
 from safetensors.torch import save
-from torch import nn
 
 from jishi.core import manifest
 from jishi.core.bundle import Bundle
@@ -26,6 +23,7 @@ from jishi.core.spec import build
 from jishi.models import adapters, dual, heads
 from jishi.models.folder import LEARNT, size
 from jishi.models.origin import locate
+from jishi.models.shared import Shared
 from jishi.models.spec import ModelSpec
 
 KNOWS = (
@@ -60,23 +58,6 @@ class Learnt:
             said.inference_mode = True
             said.modules_to_save = sorted(heads.fresh(inner)) or None
             said.save_pretrained(folder)
-
-
-class Shared:
-    """The weights of bases that are in memory: each is held once, for as long as a model that was given it lives."""
-
-    def __init__(self) -> None:
-        self._known: WeakValueDictionary[tuple[str, str], nn.Parameter] = WeakValueDictionary()
-
-    def give(self, base: str, names: Mapping[int, str], model: nn.Module) -> None:
-        """Put what is known of a base into the place of the very same that the model brought; what learns is its own."""
-        for module in model.modules():
-            for name, weight in module._parameters.items():
-                if weight is None or weight.requires_grad or id(weight) not in names:
-                    continue
-                known = self._known.setdefault((base, names[id(weight)]), weight)
-                if known is not weight and torch.equal(known, weight):
-                    module._parameters[name] = known
 
 
 def weights(model: Any) -> dict[str, torch.Tensor]:

@@ -21,6 +21,7 @@ from jishi.models import (
     grow,
     heads,
     learnt,
+    processors,
     prune,
     special,
     tokenizer,
@@ -28,6 +29,7 @@ from jishi.models import (
 from jishi.models.heads import HEADS, PooledConfig
 from jishi.models.origin import locate
 from jishi.models.scratch import _design as scratch
+from jishi.models.shared import Shared
 from jishi.models.spec import ModelSpec
 
 NOT_OF_BACKBONE = {
@@ -85,7 +87,7 @@ def processor(spec: ModelSpec, rows: Iterable[Row] | None = None, extra: Sequenc
     """
     if spec.name == dual.NAME:
         text, image = dual.towers(spec)
-        return dual.Processor(processor(text, rows, extra), processor(image))
+        return processors.Processor(processor(text, rows, extra), processor(image))
     origin = locate(spec)
     if spec.tokens and not (isinstance(origin, scratch.Design) and origin.learns):
         raise ModelError("models.no-pattern", name=spec.name)
@@ -95,7 +97,7 @@ def processor(spec: ModelSpec, rows: Iterable[Row] | None = None, extra: Sequenc
         return special.give(_sized(origin.processor(spec.name, rows, spec.tokens), spec), extra)
     if spec.side:
         raise ModelError("models.no-side", name=spec.name)
-    found = checkpoint.processor(origin)
+    found = processors.read(origin)
     if rows is not None and learns_processor(spec):
         whole = spec.vocabulary == "scripts"
         said = base(spec)
@@ -123,9 +125,9 @@ def model(spec: ModelSpec, head: Head, base: Base, processor: Any = None) -> Pre
         if spec.layers is not None:
             depth.cut(built, spec.layers, spec.name)
         if processor is not None and learns_processor(spec):
-            prune.embeddings(built, checkpoint.processor(origin), processor)
+            prune.embeddings(built, processors.read(origin), processor)
         if processor is not None and spec.tokenizer:
-            grow.embeddings(built, checkpoint.processor(origin), processor)
+            grow.embeddings(built, processors.read(origin), processor)
         if isinstance(processor, PreTrainedTokenizerBase):
             built.config.pad_token_id = processor.pad_token_id
     for further in head.beside:
@@ -146,7 +148,7 @@ def _dual(spec: ModelSpec, head: Head, found: Base, processor: Any) -> PreTraine
     )
 
 
-def trained(read: Bundle, shared: learnt.Shared | None = None) -> tuple[PreTrainedModel, Any]:
+def trained(read: Bundle, shared: Shared | None = None) -> tuple[PreTrainedModel, Any]:
     """A bundle's model with its adapters, ready to answer, and its processor. Raises ModelError as `reload` does.
 
     Where the bundle is an adapter, weights of its base that are `shared` are not held a second time.
@@ -170,9 +172,9 @@ def merged(read: Bundle) -> tuple[Any, Any]:
     return adaptation.merge(built).eval() if adaptation else built, reads
 
 
-def described(path: Path) -> tuple[Any, Any]:
-    """The configuration and the processor of a bundle whose weights are in a graph. Raises ModelError."""
-    return checkpoint.config(path, weights=False), checkpoint.processor(path)
+def described(path: Path) -> PreTrainedConfig:
+    """The configuration of a bundle whose weights are in a graph. Raises ModelError."""
+    return checkpoint.config(path, weights=False)
 
 
 def reload(path: Path, architecture: str) -> tuple[PreTrainedModel, Any]:
@@ -183,7 +185,7 @@ def reload(path: Path, architecture: str) -> tuple[PreTrainedModel, Any]:
         raise ModelError("models.no-head", name=path.name, given=architecture)
     kind = mapping[type(config)]
     options = {} if architecture else heads.bare(kind)
-    return checkpoint.weights(kind, path, config, exact=True, **options).eval(), checkpoint.processor(path)
+    return checkpoint.weights(kind, path, config, exact=True, **options).eval(), processors.read(path)
 
 
 def _given(spec: ModelSpec, origin: Any) -> Any:
@@ -193,8 +195,8 @@ def _given(spec: ModelSpec, origin: Any) -> Any:
         raise ModelError("models.own-tokenizer", name=spec.name)
     if not folder.has_tokenizer(path):
         raise ModelError("models.no-tokenizer", path=path)
-    found = checkpoint.processor(path)
-    if based and (spec.vocabulary != ModelSpec.vocabulary or not grow.continues(checkpoint.processor(origin), found)):
+    found = processors.read(path)
+    if based and (spec.vocabulary != ModelSpec.vocabulary or not grow.continues(processors.read(origin), found)):
         raise ModelError("models.other-tokenizer", path=path, name=spec.name)
     if not based and not hasattr(
         origin.config(spec.size, found), "type_vocab_size"

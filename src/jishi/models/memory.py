@@ -13,8 +13,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from jishi.models.graph_model import PLACES
+
 PAST, PRESENT = "past.", "present."  # and a number: keys and values of the layers in turn
-PLACES = "places"
 NEW = 2  # tokens of the step that is tried: with one, its number would be taken for fixed
 
 Arrays = Mapping[str, numpy.ndarray]
@@ -78,11 +79,6 @@ def _change(cache: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
         return
     for layer in cache.layers:
         layer.keys, layer.values = change(layer.keys), change(layer.values)
-
-
-def remembers(inputs: Mapping[str, Any]) -> bool:
-    """Whether a graph with these inputs is a step."""
-    return PLACES in inputs
 
 
 def asked(shapes: Mapping[str, Sequence[int | None]], given: Mapping[str, Any]) -> dict[str, numpy.ndarray]:

@@ -13,7 +13,7 @@ from torch.nn import functional
 from jishi.core.contracts import Batch
 from jishi.models import memory
 from jishi.models.cross_entropy import whole
-from jishi.models.graph import Graph
+from jishi.models.graph_model import Graph
 
 ENDLESS = 2**31
 PLACE = "position_ids"  # where each token stands, for models that are told

@@ -1,16 +1,23 @@
-"""Text as token features, and features as one padded batch: the same for every task and objective that reads text."""
+"""Text as token features, and features as one padded batch: the same for every task and objective that reads text.
+
+torch is loaded where a batch of tensors is made and no sooner: what a graph answers needs none.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy
-import torch
 from transformers.tokenization_utils_base import TruncationStrategy
 from transformers.tokenization_utils_tokenizers import TokenizersBackend
 from transformers.utils import PaddingStrategy
 
 from jishi.core.contracts import Batch, Features
+
+if TYPE_CHECKING:
+    import torch
 
 IGNORED = -100  # the target of a position that has none; torch's losses skip it
 
@@ -90,19 +97,40 @@ def inner(processor: Any, ids: numpy.ndarray) -> tuple[int, int]:
 
 
 def pad(features: Sequence[Features], processor: Any) -> Batch:
+    """As `arrays`, in tensors."""
+    return tensors(arrays(features, processor))
+
+
+def arrays(features: Sequence[Features], processor: Any) -> Batch:
     """ "input_ids", "attention_mask" and "token_type_ids" where present, (B, T) int64 with T the longest row."""
-    batch = {"input_ids": stack([row["input_ids"] for row in features], processor.pad_token_id or 0)}
-    lengths = torch.tensor([row["length"] for row in features])
-    batch["attention_mask"] = (torch.arange(batch["input_ids"].shape[1]) < lengths[:, None]).long()
+    batch = {"input_ids": table([row["input_ids"] for row in features], processor.pad_token_id or 0)}
+    lengths = numpy.asarray([row["length"] for row in features])
+    batch["attention_mask"] = (numpy.arange(batch["input_ids"].shape[1]) < lengths[:, None]).astype(numpy.int64)
     if any("token_type_ids" in row for row in features):
-        batch["token_type_ids"] = stack([row.get("token_type_ids", ()) for row in features], 0)
+        batch["token_type_ids"] = table([row.get("token_type_ids", ()) for row in features], 0)
     return batch
 
 
+def tensors(batch: Batch) -> Batch:
+    """A batch with tensors in the place of its arrays, whose memory they share."""
+    import torch
+
+    return {
+        name: torch.from_numpy(value) if isinstance(value, numpy.ndarray) else value for name, value in batch.items()
+    }
+
+
 def stack(rows: Iterable[Sequence[int] | numpy.ndarray], fill: int) -> torch.Tensor:
-    """Rows of different lengths as one (B, T) int64 tensor, `fill` behind the end of each."""
+    """As `table`, a tensor."""
+    import torch
+
+    return torch.from_numpy(table(rows, fill))
+
+
+def table(rows: Iterable[Sequence[int] | numpy.ndarray], fill: int) -> numpy.ndarray:
+    """Rows of different lengths as one (B, T) int64 array, `fill` behind the end of each."""
     rows = list(rows)
-    table = numpy.full((len(rows), max(map(len, rows))), fill, dtype=numpy.int64)
-    for place, row in zip(table, rows, strict=True):
+    found = numpy.full((len(rows), max(map(len, rows))), fill, dtype=numpy.int64)
+    for place, row in zip(found, rows, strict=True):
         place[: len(row)] = row
-    return torch.from_numpy(table)
+    return found

@@ -3,27 +3,25 @@
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from jishi.core.bundle import Bundle
 from jishi.core.contracts import Runtime
 from jishi.core.errors import MissingExtra, ModelError
-from jishi.models import graph, load
+from jishi.models import environment, folder, graph_model, processors
 
 
 @dataclass(frozen=True)
 class OnnxRuntime(Runtime):
-    """A graph, on as many threads as torch has."""
+    """A graph, on as many threads as torch would take."""
 
-    reads = graph.FILE
+    reads = folder.GRAPH
 
     def open(self, read: Bundle, shared: Any = None) -> tuple[Any, Any]:  # noqa: ARG002
         try:
             import onnxruntime
         except ModuleNotFoundError as missing:
-            raise MissingExtra(str(missing.name), graph.EXTRA) from missing
+            raise MissingExtra(str(missing.name), graph_model.EXTRA) from missing
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
+        options.intra_op_num_threads = environment.threads()
         options.log_severity_level = 3
         try:
             session = onnxruntime.InferenceSession(read.path / self.reads, options, providers=["CPUExecutionProvider"])
@@ -34,5 +32,5 @@ class OnnxRuntime(Runtime):
             for value in session.get_inputs()
         }
         outputs = [value.name for value in session.get_outputs()]
-        config, processor = load.described(read.path)
-        return graph.Graph(config, inputs, outputs, lambda given: session.run(outputs, dict(given))), processor
+        model = graph_model.Graph(read.path, inputs, outputs, lambda given: session.run(outputs, dict(given)))
+        return model, processors.read(read.path, ours=True)

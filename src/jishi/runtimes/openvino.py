@@ -3,20 +3,18 @@
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from jishi.core import registry
 from jishi.core.bundle import Bundle
 from jishi.core.contracts import Runtime
 from jishi.core.errors import MissingExtra, ModelError
-from jishi.models import graph, load
+from jishi.models import environment, folder, graph_model, processors
 
 
 @dataclass(frozen=True)
 class OpenVino(Runtime):
-    """A graph, in fp32, on as many threads as torch has."""
+    """A graph, in fp32, on as many threads as torch would take."""
 
-    reads = graph.FILE
+    reads = folder.GRAPH
 
     def open(self, read: Bundle, shared: Any = None) -> tuple[Any, Any]:  # noqa: ARG002
         try:
@@ -24,8 +22,8 @@ class OpenVino(Runtime):
         except ModuleNotFoundError as missing:
             raise MissingExtra(str(missing.name), "openvino") from missing
         # left alone it computes in bf16 where the CPU can: other answers than those recorded
-        how = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": "f32"}
-        core, mark = openvino.Core(), ["framework", graph.ONLY]
+        how = {"INFERENCE_NUM_THREADS": environment.threads(), "INFERENCE_PRECISION_HINT": "f32"}
+        core, mark = openvino.Core(), ["framework", graph_model.ONLY]
         try:
             described = core.read_model(read.path / self.reads)
             if described.has_rt_info(mark) and (only := described.get_rt_info(mark).value) != registry.name_of(self):
@@ -44,5 +42,4 @@ class OpenVino(Runtime):
             request.infer(dict(given))
             return [request.get_output_tensor(place).data.copy() for place in range(len(outputs))]
 
-        config, processor = load.described(read.path)
-        return graph.Graph(config, inputs, outputs, run), processor
+        return graph_model.Graph(read.path, inputs, outputs, run), processors.read(read.path, ours=True)

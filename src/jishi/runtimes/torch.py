@@ -5,7 +5,6 @@ from typing import Any
 
 from jishi.core.bundle import Bundle
 from jishi.core.contracts import Runtime
-from jishi.models import load
 
 
 @dataclass(frozen=True)
@@ -15,4 +14,6 @@ class Torch(Runtime):
     reads = "*model*.safetensors"  # whole, in parts, or what was learnt beside a base
 
     def open(self, read: Bundle, shared: Any = None) -> tuple[Any, Any]:
+        from jishi.models import load
+
         return load.trained(read, shared)

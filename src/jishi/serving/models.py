@@ -1,6 +1,6 @@
 """The models of one server, by name: each is read when it is first asked and let go where another needs its room.
 
-Adapters of one base hold the base's weights together (`models.learnt.Shared`), and each answers from a model of its own, so that
+Adapters of one base hold the base's weights together (`models.shared.Shared`), and each answers from a model of its own, so that
 requests for different ones never meet. No model answers before its probes were replayed; one that fails them fails alone.
 """
 
@@ -20,7 +20,7 @@ from typing import Any, Self
 from jishi.core import bundle
 from jishi.core.errors import BundleError, JishiError, ModelError, ServingError, did_you_mean
 from jishi.models.folder import size
-from jishi.models.learnt import Shared
+from jishi.models.shared import Shared
 from jishi.predictor import AUTO, Predictor
 from jishi.serving import describe
 from jishi.serving.limits import Limits

@@ -5,7 +5,6 @@
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -75,23 +74,13 @@ def triplet(task: Settings, rows: Rows, keys: Keys, scores: torch.Tensor) -> tup
     return functional.relu(task.margin + (anchor * (wrong - right)).sum(-1)).sum(), len(whole)
 
 
-@dataclass(frozen=True)
-class Kind:
-    """A loss: `sum` gives the sum over rows and their number; `joint` whether rows are held against each other."""
-
-    sum: Callable[[Settings, Rows, Keys, torch.Tensor], tuple[torch.Tensor, int]]
-    needs: str  # what every training row must have: a column
-    joint: bool = True
-    twice: bool = False  # whether the first text of a row is read once more
-
-
-LOSSES: Mapping[str, Kind] = {
-    "cosine": Kind(cosine, "score", joint=False),
-    "cosent": Kind(cosent, "score"),
-    "contrastive": Kind(contrastive, "pair"),
-    "simcse": Kind(simcse, "text", twice=True),
-    "triplet": Kind(triplet, "negative", joint=False),
-}
+SUMS: Mapping[str, Callable[[Settings, Rows, Keys, torch.Tensor], tuple[torch.Tensor, int]]] = {
+    "cosine": cosine,
+    "cosent": cosent,
+    "contrastive": contrastive,
+    "simcse": simcse,
+    "triplet": triplet,
+}  # the sum over rows, and their number
 
 
 def _cosines(rows: Rows) -> torch.Tensor:

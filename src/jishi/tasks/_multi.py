@@ -1,16 +1,20 @@
 """Any number of labels a row, each a yes-or-no question of its own."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy
-import torch
 
 from jishi.core.contracts import Loss, Prediction
 from jishi.core.errors import DataError
 from jishi.metrics import classification, temperature
 from jishi.tasks import _single
+
+if TYPE_CHECKING:
+    import torch
 
 METRIC = "micro_f1"
 ANSWERS = {"labels": list, "scores": dict}
@@ -46,15 +50,17 @@ def target(task: Labelled, value: Sequence[str]) -> list[float]:
     return [float(label in value) for label in task.labels]
 
 
-def gather(targets: Sequence[Sequence[float]]) -> torch.Tensor:
+def gather(targets: Sequence[Sequence[float]]) -> numpy.ndarray:
     """Targets (B, K) of 0 and 1."""
-    return torch.tensor(targets)
+    return numpy.asarray(targets, dtype=numpy.float32)
 
 
 def loss(task: Labelled, logits: torch.Tensor, targets: torch.Tensor) -> Loss:
     """Binary cross-entropy, the mean over rows and labels."""
+    from torch.nn import functional
+
     smoothed = targets * (1 - task.label_smoothing) + task.label_smoothing / 2
-    return Loss(torch.nn.functional.binary_cross_entropy_with_logits(logits.float(), smoothed), logits)
+    return Loss(functional.binary_cross_entropy_with_logits(logits.float(), smoothed), logits)
 
 
 def decode(task: Labelled, logits: numpy.ndarray) -> list[Prediction]:

@@ -4,16 +4,20 @@ CORN (arXiv:2111.08851): K − 1 outputs, of which number k says whether a row t
 those rows alone.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy
-import torch
 
 from jishi.core.contracts import Loss, Prediction
 from jishi.core.errors import DataError
 from jishi.metrics import classification, ordinal, temperature
 from jishi.tasks import _single
+
+if TYPE_CHECKING:
+    import torch
 
 METRIC = "quadratic_kappa"
 CLASSES = True  # whether a row is of one class
@@ -40,6 +44,8 @@ def head(task: _single.Labelled) -> Mapping[str, Any]:
 
 def loss(task: _single.Labelled, logits: torch.Tensor, targets: torch.Tensor) -> Loss:
     """Binary cross-entropy, the mean over the steps that the rows reached."""
+    import torch
+
     steps = torch.arange(logits.shape[1], device=logits.device)
     reached = targets[:, None] >= steps  # (B, K - 1); a row of unknown grade reached none
     beyond = (targets[:, None] > steps).float() * (1 - task.label_smoothing) + task.label_smoothing / 2

@@ -1,14 +1,18 @@
 """A number a row. Targets are standardised by the training rows, so one learning rate suits every unit."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy
-import torch
 
 from jishi.core.contracts import Loss, Prediction
 from jishi.core.errors import DataError, RowError
 from jishi.metrics import regression
+
+if TYPE_CHECKING:
+    import torch
 
 METRIC = "pearson"
 ANSWERS = {"value": float}
@@ -48,14 +52,16 @@ def target(task: Scaled, value: float) -> float:
     return (value - task.mean) / task.deviation
 
 
-def gather(targets: Sequence[float]) -> torch.Tensor:
+def gather(targets: Sequence[float]) -> numpy.ndarray:
     """Targets (B,)."""
-    return torch.tensor(targets, dtype=torch.float32)
+    return numpy.asarray(targets, dtype=numpy.float32)
 
 
 def loss(task: Scaled, logits: torch.Tensor, targets: torch.Tensor) -> Loss:  # noqa: ARG001
     """Mean squared error in standard deviations."""
-    return Loss(torch.nn.functional.mse_loss(logits.float().squeeze(-1), targets), logits)
+    from torch.nn import functional
+
+    return Loss(functional.mse_loss(logits.float().squeeze(-1), targets), logits)
 
 
 def decode(task: Scaled, logits: numpy.ndarray) -> list[Prediction]:

@@ -1,15 +1,19 @@
 """One label a row: what text and image classification have in common."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy
-import torch
 
 from jishi.core.contracts import Loss, Prediction
 from jishi.core.errors import DataError, RowError
 from jishi.metrics import classification, temperature
+
+if TYPE_CHECKING:
+    import torch
 
 METRIC = "accuracy"
 ANSWERS = {"label": str, "score": float, "scores": dict}
@@ -71,14 +75,16 @@ def target(task: Labelled, value: str) -> int:
     return task.labels.index(value) if value in task.labels else IGNORED
 
 
-def gather(targets: Sequence[int]) -> torch.Tensor:
+def gather(targets: Sequence[int]) -> numpy.ndarray:
     """Targets (B,) int64."""
-    return torch.tensor(targets)
+    return numpy.asarray(targets, dtype=numpy.int64)
 
 
 def loss(task: Labelled, logits: torch.Tensor, targets: torch.Tensor) -> Loss:
     """Cross-entropy, the mean over the rows that have a known label."""
-    total = torch.nn.functional.cross_entropy(
+    from torch.nn import functional
+
+    total = functional.cross_entropy(
         logits.float(), targets, ignore_index=IGNORED, label_smoothing=task.label_smoothing, reduction="sum"
     )
     count = int((targets != IGNORED).sum())

@@ -9,7 +9,7 @@ import numpy
 
 from jishi.core import registry
 from jishi.core.contracts import Base, Batch, Features, Head, Loss, Modality, Prediction, Rival, Row, Task, option
-from jishi.models import pixels
+from jishi.models import pixels, tokens
 from jishi.tasks import _hog, _rivals, _single
 from jishi.tasks._outputs import matrix
 
@@ -88,7 +88,7 @@ class ImageClassification(Task):
         batch = {"pixel_values": pixels.batch([row["pixels"] for row in features], processor)}  # (B, C, H, W)
         if all("labels" in row for row in features):
             batch["labels"] = _single.gather([row["labels"] for row in features])
-        return batch
+        return tokens.tensors(batch)
 
     def forward(self, model: Any, batch: Batch) -> Any:
         return model(**{key: value for key, value in batch.items() if key != "labels"}).logits  # (B, K)

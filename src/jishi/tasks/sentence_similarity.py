@@ -1,21 +1,25 @@
 """Vectors of texts whose cosine tells how alike they are: search, duplicates, grouping, answers to questions."""
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy
-import torch
 
 from jishi.core import registry
 from jishi.core.contracts import Base, Batch, Features, Head, Loss, Modality, Prediction, Rival, Row, Task, option
 from jishi.core.errors import DataError, RowError
 from jishi.metrics import ranking, regression
-from jishi.models import heads, tokens
+from jishi.models import pooling, tokens
 from jishi.tasks import _alike
-from jishi.tasks._contrast import LOSSES
+from jishi.tasks._criteria import CRITERIA
 from jishi.tasks._outputs import array
+
+if TYPE_CHECKING:
+    import torch
 
 ALIKE, SIDES = (
     ("text", "text_pair"),
@@ -89,16 +93,16 @@ class SentenceSimilarity(Task):
 
     @property
     def joint(self) -> bool:  # type: ignore[override]
-        return self.criterion in LOSSES and LOSSES[self.criterion].joint
+        return self.criterion in CRITERIA and CRITERIA[self.criterion].joint
 
     @property
     def _twice(self) -> bool:
         """Whether single texts are learnt from."""
-        return self.criterion in LOSSES and LOSSES[self.criterion].twice
+        return self.criterion in CRITERIA and CRITERIA[self.criterion].twice
 
     @property
     def _needs(self) -> str:
-        return LOSSES[self.criterion].needs if self.criterion in LOSSES else ""
+        return CRITERIA[self.criterion].needs if self.criterion in CRITERIA else ""
 
     def parse(self, raw: Mapping[str, Any], *, training: bool = True) -> Row:
         read = registry.get(Modality, "text")().read
@@ -119,15 +123,15 @@ class SentenceSimilarity(Task):
         held = [{name for name, value in row.items() if value is not None} for row in rows]
         scores = [row["score"] for row in rows if row.get("score") is not None]
         kind = self.criterion
-        if kind not in LOSSES:
+        if kind not in CRITERIA:
             if scores and len(scores) < len(held):
                 raise DataError("tasks.scores-in-part", given=len(scores), rows=len(held))
             kind = "cosent" if scores else "contrastive"
-        needs = LOSSES[kind].needs
+        needs = CRITERIA[kind].needs
         lacking = sum(not _has(names, needs) for names in held)
         if lacking:
             raise DataError(
-                "tasks.loss-needs", loss=kind, needs=needs, given=lacking, rows=len(held), allowed=", ".join(LOSSES)
+                "tasks.loss-needs", loss=kind, needs=needs, given=lacking, rows=len(held), allowed=", ".join(CRITERIA)
             )
         if needs == "score" and min(scores) == max(scores):
             raise DataError("tasks.one-score", given=scores[0])
@@ -165,31 +169,47 @@ class SentenceSimilarity(Task):
         return features
 
     def collate(self, features: Sequence[Features], processor: Any) -> Batch:
+        return tokens.tensors(self.arrays(features, processor))
+
+    def arrays(self, features: Sequence[Features], processor: Any) -> Batch:
         texts = [part for row in features for part in numpy.split(row["input_ids"], numpy.cumsum(row["sizes"])[:-1])]
-        batch = tokens.pad([{"input_ids": part, "length": len(part)} for part in texts], processor)
+        batch = tokens.arrays([{"input_ids": part, "length": len(part)} for part in texts], processor)
         return {
             **batch,
             "keys": [row["keys"].tolist() for row in features],
-            "labels": torch.tensor([row.get("labels", torch.nan) for row in features], dtype=torch.float32),
+            "labels": numpy.asarray([row.get("labels", numpy.nan) for row in features], dtype=numpy.float32),
         }
 
     def forward(self, model: Any, batch: Batch) -> Any:
         states = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state
+        sizes = [len(keys) for keys in batch["keys"]]
+        if isinstance(states, numpy.ndarray):
+            vectors = pooling.unit(pooling.pool(states, batch["attention_mask"], self.pooling))
+            return numpy.split(vectors, numpy.cumsum(sizes)[:-1])
+        import torch
+
+        from jishi.models import heads
+
         pooled = heads.pool(states, batch["attention_mask"], self.pooling).float()
-        vectors = torch.nn.functional.normalize(pooled, dim=-1)
-        return list(vectors.split([len(keys) for keys in batch["keys"]]))  # B × (texts of the row, D)
+        return list(torch.nn.functional.normalize(pooled, dim=-1).split(sizes))  # B × (texts of the row, D)
 
     def represent(self, model: Any, batch: Batch) -> Sequence[torch.Tensor]:
         """The vectors of each row's texts; where dropout makes the difference, its first text once more."""
         found: list[torch.Tensor] = self.forward(model, batch)
         if not self._twice:
             return found
+        import torch
+
         again = self.forward(model, batch) if model.training else found
         return [torch.cat([row, other[:1]]) for row, other in zip(found, again, strict=True)]
 
     def compare(self, represented: Sequence[torch.Tensor], batches: Sequence[Batch]) -> Loss:
+        import torch
+
+        from jishi.tasks import _contrast
+
         keys = [row for batch in batches for row in batch["keys"]]
-        total, count = LOSSES[self.criterion].sum(
+        total, count = _contrast.SUMS[self.criterion](
             self, represented, keys, torch.cat([batch["labels"] for batch in batches])
         )
         return Loss(total / max(count, 1), list(represented), count=count)

@@ -11,7 +11,7 @@ from jishi.core import registry
 from jishi.core.contracts import Base, Batch, Features, Head, Loss, Modality, Prediction, Rival, Row, Task, option
 from jishi.core.errors import DataError, RowError, UsageError
 from jishi.models import tokens
-from jishi.tasks import _contrastive, _multi, _ordinal, _regression, _rivals, _single
+from jishi.tasks import _multi, _ordinal, _regression, _rivals, _single
 from jishi.tasks._outputs import matrix
 
 PROBLEMS: Mapping[str, ModuleType] = {
@@ -158,7 +158,10 @@ class TextClassification(Task):
         return features
 
     def collate(self, features: Sequence[Features], processor: Any) -> Batch:
-        batch = tokens.pad(features, processor)
+        return tokens.tensors(self.arrays(features, processor))
+
+    def arrays(self, features: Sequence[Features], processor: Any) -> Batch:
+        batch = tokens.arrays(features, processor)
         if all("labels" in row for row in features):
             batch["labels"] = self._problem.gather([row["labels"] for row in features])
         return batch
@@ -170,6 +173,8 @@ class TextClassification(Task):
         if not self.contrastive:
             loss: Loss = self._problem.loss(self, self.forward(model, batch), batch["labels"])
             return loss
+        from jishi.tasks import _contrastive
+
         with _contrastive.watched(model, self.head().config["num_labels"]) as seen:
             loss = self._problem.loss(self, self.forward(model, batch), batch["labels"])
         if seen and seen[-1].requires_grad:  # judged, and where the head alone learns, the loss is the head's

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from conftest import DATA
 from jishi.core.contracts import Head
-from jishi.models import checkpoint, embedded, load, torch_file
+from jishi.models import embedded, load, processors, torch_file
 from jishi.models.embedded import efficientnet_lite0
 from jishi.models.spec import ModelSpec
 
@@ -104,7 +104,7 @@ def test_the_file_is_read_as_torch_would_read_it() -> None:
 def test_streets_are_seen_as_streets(model) -> None:
     lines = (DATA / "camvid_segmentation" / "test.jsonl").read_text().splitlines()[::8]
     pictures = [Image.open(DATA / "camvid_segmentation" / json.loads(line)["image"]) for line in lines]
-    processor = checkpoint.processor(embedded.folder("efficientnet-lite0"))
+    processor = processors.read(embedded.folder("efficientnet-lite0"))
     with torch.inference_mode():
         best = model(**processor(pictures, return_tensors="pt")).logits.topk(5).indices.tolist()
     seen = sum(bool(STREET & set(labels)) for labels in best)

@@ -1,0 +1,73 @@
+"""A graph in the place of a model: called as the model it was made from. It needs no torch where it is asked in arrays.
+
+What stands beside it is read as it was written: the tokenizer by the class that its folder names, the configuration when it is
+asked for.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy
+
+PLACES = "places"  # an input of a graph that is one step of a decoder, see `memory`
+EXTRA = "export"  # what a graph is made and asked with
+ONLY = "jishi.runtime"  # in what a graph says of itself: the one runtime that answers as was recorded
+
+Run = Callable[[Mapping[str, numpy.ndarray]], Sequence[numpy.ndarray]]
+
+
+@dataclass(eq=False)
+class Graph:
+    """A graph that `run` works out; it can't learn. `inputs` are its names with their shapes, None where a size is free.
+
+    It answers in tensors where it is asked in tensors, else in arrays.
+    """
+
+    folder: Path
+    inputs: Mapping[str, Sequence[int | None]]
+    outputs: Sequence[str]
+    run: Run
+    training = False
+    device = "cpu"
+
+    @cached_property
+    def config(self) -> Any:
+        """The configuration of the model it was made from. Raises ModelError."""
+        from jishi.models import load
+
+        return load.described(self.folder)
+
+    def __call__(self, **given: Any) -> Any:
+        if PLACES in self.inputs:
+            from jishi.models import memory
+
+            said, kept = memory.told(self._said(memory.asked(self.inputs, given)))
+            return SimpleNamespace(**_tensors(said), past_key_values=kept)
+        said = self._said({name: numpy.asarray(given[name]) for name in self.inputs})
+        plain = all(isinstance(given[name], numpy.ndarray) for name in self.inputs)
+        return SimpleNamespace(**(said if plain else _tensors(said)))
+
+    def _said(self, given: Mapping[str, numpy.ndarray]) -> dict[str, numpy.ndarray]:
+        return dict(zip(self.outputs, self.run(given), strict=True))
+
+    def modules(self) -> Iterator[Any]:
+        """As a model's: there is no layer in it to be changed."""
+        return iter(())
+
+    def eval(self) -> "Graph":
+        """As a model's: nothing in it is for training alone."""
+        return self
+
+    def train(self, mode: bool = True) -> "Graph":  # noqa: ARG002
+        """As a model's."""
+        return self
+
+
+def _tensors(said: Mapping[str, numpy.ndarray]) -> dict[str, Any]:
+    import torch
+
+    return {name: torch.from_numpy(value) for name, value in said.items()}
