@@ -151,13 +151,12 @@ class Predictor:
 
         Between two steps the model is free for others; who lets go of an answer ends it.
         """
-        with self._lock, torch.inference_mode():
-            batch = inference.to(self.task.collate(features, self.processor), self.model.device)
-            begun = self.task.begin(self.model, batch)
+        with self._lock, inference.still(self.model):
+            begun = self.task.begin(self.model, inference.batch(self.task, self.model, features, self.processor))
         return [self._finish(steps, row) for steps, row in zip(begun, features, strict=bool(begun))]
 
     def _finish(
-        self, steps: Generator[None, None, torch.Tensor], features: Features
+        self, steps: Generator[None, None, Any], features: Features
     ) -> Generator[None, None, tuple[Prediction, int]]:
         while True:
             with self._lock:
@@ -263,10 +262,8 @@ class Predictor:
 
     def _foreseen(self, row: Row) -> dict[str, float]:
         features = self.encode(row)
-        import torch
-
-        with self._lock, torch.inference_mode():
-            batch = inference.to(self.task.collate([features], self.processor), self.model.device)
+        with self._lock, inference.still(self.model):
+            batch = inference.batch(self.task, self.model, [features], self.processor)
             if "labels" not in batch:
                 return {}
             loss = self.task.loss(self.model, batch)

@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import MISSING, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from jishi.core.values import Base, Compressed, Head, Loss, Pool, Rival, Treated, Unlabelled, Written
 
@@ -79,7 +79,7 @@ class Objective(ABC):
     columns: ClassVar[Mapping[str, str]]  # input column → modality; "text?" marks an optional one
     targets: ClassVar[tuple[tuple[str, ...], ...]] = ((),)
     labelled: ClassVar[bool] = True  # targets are labels, counted and split evenly; a text written or found is none
-    joint: ClassVar[bool] = False  # rows' losses hang on each other: `loss` is `compare` of what `represent` says
+    joint: ClassVar[bool] = False  # rows' losses hang on each other, see `values.Joint`
     mixes: ClassVar[bool] = False  # `vary` is given another row's features as "other", and may take some of them
     windows: ClassVar[bool] = False  # a text longer than the model reads is read in several parts, not cut off
     aliases: ClassVar[tuple[Mapping[str, str], ...]] = ()  # sets of column → the name other data give it
@@ -136,16 +136,6 @@ class Objective(ABC):
     def sample(self, model: Any, text: str, processor: Any, decoding: Any) -> str | None:  # noqa: ARG002
         """What a model in training makes of a text (goes on with it, fills its blank), for a reader; None where it can't."""
         return None
-
-
-class Joint(Protocol):
-    """What an objective has beside its own where it is `joint`."""
-
-    def represent(self, model: Any, batch: Batch) -> Sequence[torch.Tensor]:
-        """What each of the B rows is compared by; training asks for it piece by piece."""
-
-    def compare(self, represented: Sequence[torch.Tensor], batches: Sequence[Batch]) -> Loss:
-        """The loss of the rows of all batches of a step, which is theirs together."""
 
 
 class Task(Objective):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy
     import torch
 
-    from jishi.core.contracts import Prediction, Row
+    from jishi.core.contracts import Batch, Prediction, Row
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,16 @@ class Written(NamedTuple):
 
     tokens: int
     complete: bool  # it came to its end before the tokens it may have
+
+
+class Joint(Protocol):
+    """What an objective has beside its own where it is `joint`: its `loss` is `compare` of what `represent` says."""
+
+    def represent(self, model: Any, batch: Batch) -> Sequence[torch.Tensor]:
+        """What each of the B rows is compared by; training asks for it piece by piece."""
+
+    def compare(self, represented: Sequence[torch.Tensor], batches: Sequence[Batch]) -> Loss:
+        """The loss of the rows of all batches of a step, which is theirs together."""
 
 
 class Rival(Protocol):

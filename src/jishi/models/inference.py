@@ -27,9 +27,9 @@ def outputs(
     training = model.training
     model.eval()
     try:
-        with _still(model):
+        with still(model):
             for group in _groups(order, [features[index]["length"] for index in order], batch_tokens):
-                answers = task.forward(model, _batch(task, model, [features[index] for index in group], processor))
+                answers = task.forward(model, batch(task, model, [features[index] for index in group], processor))
                 padded = getattr(answers, "ndim", 0) > 2
                 if padded:
                     answers = _here(answers)
@@ -47,13 +47,13 @@ def to(batch: Batch, device: torch.device) -> Batch:
     return {key: value.to(device) if isinstance(value, torch.Tensor) else value for key, value in batch.items()}
 
 
-def _batch(task: Task, model: Any, features: Sequence[Features], processor: Any) -> Batch:
+def batch(task: Task, model: Any, features: Sequence[Features], processor: Any) -> Batch:
     if isinstance(model, Graph):
         return task.arrays(features, processor)
     return to(task.collate(features, processor), model.device)
 
 
-def _still(model: Any) -> Any:
+def still(model: Any) -> Any:
     """Nothing is to be learnt from what is asked meanwhile."""
     if isinstance(model, Graph):
         return nullcontext()
