@@ -38,7 +38,11 @@ def closed():
 def url(writer, similar, predictor):
     """A server of a model of each kind, with a key."""
     models = Models(
-        [Entry("writer", lambda: writer), Entry("similar", lambda: similar), Entry("reviews", lambda: predictor)]
+        [
+            Entry("writer", lambda: writer, created=1_700_000_000),
+            Entry("similar", lambda: similar),
+            Entry("reviews", lambda: predictor),
+        ]
     )
     with live(models, access=Access(KEY)) as (found, _):
         yield found
@@ -60,6 +64,7 @@ def said(stream):
 
 def test_the_models_are_listed_by_their_names(url):
     assert [model.id for model in client(url).models.list()] == ["writer", "similar", "reviews"]
+    assert [model.created for model in client(url).models.list()] == [1_700_000_000, 0, 0]
     assert client(url).models.retrieve("similar").id == "similar"
     with pytest.raises(openai.NotFoundError, match="writer"):
         client(url).models.retrieve("writre")
@@ -90,6 +95,18 @@ def test_the_side_a_text_stands_on_can_be_said(url, similar):
     assert found.data[0].embedding != pytest.approx(own[1]["embedding"], abs=1e-6)
 
 
+def test_what_was_cut_off_is_told_and_read_by_the_client(url):
+    """What OpenAI does not know of, its client hands on."""
+    found = client(url).embeddings.create(model="similar", input=["movie", "movie " * 40]).data
+    assert [getattr(one, "truncated", None) for one in found] == [None, True]
+    for text, told in (("a", None), ("a" * 90, True)):
+        asked = {"model": "writer", "prompt": text, "max_tokens": 2}
+        chunks = list(client(url).completions.create(**asked, stream=True))
+        assert [getattr(chunk.choices[0], "truncated", None) for chunk in chunks][-1] is told
+        whole = client(url).completions.create(**asked).choices[0]
+        assert getattr(whole, "truncated", None) is told and whole.finish_reason == "length"
+
+
 def test_a_conversation_is_answered_as_the_predictor_does(url, writer):
     turns = [
         {"role": "developer", "content": "be short"},
@@ -118,9 +135,21 @@ def test_max_tokens_bound_the_answer_and_are_counted(url, writer):
 def test_stop_strings_end_the_answer_before_them(url, writer):
     whole = writer.predict([{"prompt": HELLO}])[0]["text"]
     stop = whole[len(whole) // 2]
-    found = client(url).chat.completions.create(model="writer", messages=HELLO, stop=["never", stop])
-    assert found.choices[0].message.content == whole[: whole.index(stop)].strip()
-    assert found.choices[0].finish_reason == "stop"
+    for given in (["never", stop], whole[-6:]):  # one may be longer than there may be many
+        found = client(url).chat.completions.create(model="writer", messages=HELLO, stop=given)
+        end = whole.index(given if isinstance(given, str) else stop)
+        assert found.choices[0].message.content == whole[:end].strip()
+        assert found.choices[0].finish_reason == "stop"
+
+
+def test_stop_strings_stand_beside_those_of_the_bundle(writer):
+    whole = writer.predict([{"prompt": HELLO}])[0]["text"]
+    early, late = whole[2], whole[6]
+    assert whole.index(early) < whole.index(late)
+    own = writer.writing(dataclasses.replace(writer.task.decoding, stop=(early,)))
+    with live(own) as (url, _):
+        found = client(url).chat.completions.create(model="reviews", messages=HELLO, stop=late)
+    assert found.choices[0].message.content == whole[: whole.index(early)].strip()
 
 
 def test_a_temperature_draws_by_seed_and_zero_does_not(url, writer):
@@ -133,20 +162,6 @@ def test_a_temperature_draws_by_seed_and_zero_does_not(url, writer):
         assert ask(temperature=1.5, top_p=0.9, seed=seed) == own
     assert ask(temperature=1.5, seed=1) != ask(temperature=1.5, seed=2)
     assert ask(temperature=0, top_p=0.5, seed=1) == writer.predict([{"prompt": HELLO}])[0]["text"]
-
-
-def test_requests_that_are_to_be_written_otherwise_share_a_batch_and_mix_nothing(writer):
-    with live(writer, Limits(max_wait_ms=300)) as (url, _):
-        found = {}
-
-        def ask(most):
-            answer = client(url).chat.completions.create(model="reviews", messages=HELLO, max_tokens=most)
-            found[most] = answer.choices[0].message.content
-
-        threads = [threading.Thread(target=ask, args=(most,)) for most in (2, 4, 6)]
-        [thread.start() for thread in threads]
-        [thread.join(20) for thread in threads]
-    assert found == {most: written(writer, {"prompt": HELLO}, max_new_tokens=most)["text"] for most in (2, 4, 6)}
 
 
 def test_completions_go_on_with_a_text(url, writer):
@@ -170,7 +185,7 @@ def test_a_streamed_answer_is_the_whole_one(url, writer):
     assert sum(bool(chunk.choices and chunk.choices[0].delta.content) for chunk in chunks) > 1
     whole = client(url).chat.completions.create(model="writer", messages=HELLO)
     assert chunks[-1].usage == whole.usage
-    assert {chunk.id for chunk in chunks} == {chunks[0].id}
+    assert {chunk.id for chunk in chunks} == {chunks[0].id} != {whole.id}
 
 
 def test_a_streamed_completion_stops_where_it_is_told(url, writer):

@@ -182,6 +182,35 @@ def test_a_model_that_gives_labels_to_pairs_is_told_which(predictor):
     refused(post(predictor, "/rerank", query="a", documents=["b"], label="good"), 400, "serving.which-label")
 
 
+# --- texts that were cut off ------------------------------------------------------------------------------------------
+
+
+def cut(items):
+    """Of each item whether it says so: nothing is told of one that was read whole."""
+    return [one.get("truncated") for one in items]
+
+
+def test_labels_tell_where_a_text_was_cut_off(predictor):
+    found = answered(predictor, "/classify", input=["good", "good " * 80, "bad"])
+    assert cut(found["data"]) == [None, True, None]
+
+
+@pytest.mark.parametrize("path", ["/rerank", "/v1/rerank"])
+def test_an_order_tells_which_documents_were_cut_off(similar, path):
+    documents = ["good movie", "bad " * 40, "the movie"]
+    found = answered(similar, path, query="fine movie", documents=documents)["results"]
+    assert {one["index"]: one.get("truncated") for one in found} == {0: None, 1: True, 2: None}
+    assert cut(answered(similar, path, query="fine " * 40, documents=documents)["results"]) == [True] * 3
+
+
+def test_a_score_tells_where_one_of_its_texts_was_cut_off(similar, judge):
+    long = "good " * 80
+    for model in (similar, judge):
+        assert cut(answered(model, "/score", text_1="fine", text_2=["bad", long])["data"]) == [None, True]
+        assert cut(answered(model, "/score", text_1=long, text_2=["bad", "good"])["data"]) == [True, True]
+        assert cut(answered(model, "/score", text_1=["a", long], text_2=["bad", "good"])["data"]) == [None, True]
+
+
 # --- refusals ---------------------------------------------------------------------------------------------------------
 
 

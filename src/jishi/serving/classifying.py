@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from jishi.core.contracts import Prediction
 from jishi.serving import abilities, openai, ranking, wanted
 from jishi.serving.models import Models
-from jishi.serving.wanted import Wanted
+from jishi.serving.wanted import Texts, Wanted
 
 CLASSIFY = "/classify"
 
@@ -18,7 +18,7 @@ class ClassifyRequest(Wanted):
     """Texts to be given labels."""
 
     texts: ClassVar[frozenset[str]] = frozenset({"input"})
-    input: str | list[str] = Field(min_length=1, description="A text or a list of them; token ids are refused.")
+    input: Texts = Field(description="A text or a list of them; token ids are refused.")
     model: str | None = Field(default=None, description="Which model of the server answers; left out, the first.")
     user: str | None = None
 
@@ -29,6 +29,7 @@ class Classified(BaseModel):
     labels: list[str] | None = Field(default=None, description="All that are given, where there may be several.")
     probs: list[float] = Field(description="The probability of each label, in the order of `classes`.")
     num_classes: int
+    truncated: openai.Truncated = False
 
 
 class ClassifyResponse(BaseModel):
@@ -56,7 +57,10 @@ def install(app: FastAPI, models: Models) -> None:
             abilities.check(service, CLASSIFY)
             answers = await service.all(request, texts)
         classes = list(answers[0].prediction["scores"])
-        data = [{"index": index, **_classified(answer.prediction)} for index, answer in enumerate(answers)]
+        data = [
+            {"index": index, **_classified(answer.prediction), **openai.cut(answer)}
+            for index, answer in enumerate(answers)
+        ]
         return JSONResponse(
             {
                 **ranking.head("classify-"), "object": "list", "model": service.name, "classes": classes, "data": data,

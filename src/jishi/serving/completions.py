@@ -10,21 +10,22 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from jishi.core.errors import JishiError, LimitError, UsageError
 from jishi.models.decoding import Decoding
 from jishi.serving import abilities, dialects, errors, openai, wanted
 from jishi.serving.limits import Limits
 from jishi.serving.models import Models
-from jishi.serving.service import Service, read
+from jishi.serving.service import Answered, Service, read
 from jishi.serving.streaming import Events, Writing
-from jishi.serving.wanted import Wanted
+from jishi.serving.wanted import Count, Integer, Texts, Wanted
 
 CHAT, PLAIN = "/v1/chat/completions", "/v1/completions"
 ROLES: Mapping[str, str] = {"developer": "system"}  # what OpenAI calls by another name
 PART = "text"  # the type of the parts of a message that are read
 Nothing = Annotated[list[Any], Field(max_length=0)] | None
+Stop = Annotated[str, Field(min_length=1)]
 Zero = Annotated[float, Field(ge=0, le=0)] | None
 
 
@@ -47,19 +48,16 @@ class Sampled(Wanted):
     model: str | None = Field(default=None, description="Which model of the server answers; left out, the first.")
     stream: bool | None = Field(default=None, description="Whether the answer is told while it is written.")
     stream_options: StreamOptions | None = None
-    max_tokens: int | None = Field(default=None, ge=1, description="Tokens the answer may have.")
+    max_tokens: Count | None = Field(default=None, description="Tokens the answer may have.")
     temperature: float | None = Field(
         default=None, ge=0, le=2, description="0 takes the likeliest token; above, drawn."
     )
     top_p: float | None = Field(default=None, gt=0, le=1, description="Read where the answer is drawn.")
-    seed: int | None = Field(
-        default=None,
-        ge=-(2**63),
-        lt=2**63,
-        description="Read where the answer is drawn; it and the prompt fix the draws.",
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63), Integer] | None = Field(
+        default=None, description="Read where the answer is drawn; it and the prompt fix the draws."
     )
-    stop: str | list[str] | None = Field(
-        default=None, max_length=4, description="Texts before which the answer ends, beside the bundle's own."
+    stop: Stop | Annotated[list[Stop], Field(max_length=4)] | None = Field(
+        default=None, description="Texts before which the answer ends, beside the bundle's own."
     )
     user: str | None = None
     n: Literal[1] | None = None
@@ -68,12 +66,31 @@ class Sampled(Wanted):
     logit_bias: Annotated[dict[str, Any], Field(max_length=0)] | None = None
 
 
+class Part(BaseModel):
+    """A text of several that a message is made of."""
+
+    model_config = ConfigDict(extra="forbid")
+    type: Literal["text"]
+    text: str
+
+
+class Turn(BaseModel):
+    """A message, as it is documented; what it says is judged with the turns around it."""
+
+    model_config = ConfigDict(extra="forbid")
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str | Annotated[list[Part], Field(min_length=1)]
+
+
+Said = Annotated[dict[str, Any], WithJsonSchema(wanted.whole(Turn.model_json_schema()))]
+
+
 class ChatRequest(Sampled):
-    messages: list[dict[str, Any]] = Field(
+    messages: list[Said] = Field(
         min_length=1, description="Turns of system, user and assistant in turn; the last is the user's.",
         examples=[[{"role": "user", "content": "1 + 1?"}]],
     )  # fmt: skip
-    max_completion_tokens: int | None = Field(default=None, ge=1, description="Tokens the answer may have.")
+    max_completion_tokens: Count | None = Field(default=None, description="Tokens the answer may have.")
     logprobs: Literal[False] | None = None
     top_logprobs: Literal[0] | None = None
     response_format: dict[Literal["type"], Literal["text"]] | None = None
@@ -87,7 +104,7 @@ class ChatRequest(Sampled):
 
 
 class CompletionRequest(Sampled):
-    prompt: str | list[str] = Field(min_length=1, description="A text, or a list of them; token ids are refused.")
+    prompt: Texts = Field(description="A text, or a list of them; token ids are refused.")
     logprobs: None = None
     echo: Literal[False] | None = None
     best_of: Literal[1] | None = None
@@ -105,6 +122,7 @@ class ChatChoice(BaseModel):
     message: Message
     finish_reason: Literal["stop", "length"]
     logprobs: None = None
+    truncated: openai.Truncated = False
 
 
 class ChatResponse(BaseModel):
@@ -121,6 +139,7 @@ class CompletionChoice(BaseModel):
     text: str
     finish_reason: Literal["stop", "length"]
     logprobs: None = None
+    truncated: openai.Truncated = False
 
 
 class CompletionResponse(BaseModel):
@@ -217,8 +236,7 @@ async def _respond(
         head = {"id": form.prefix + uuid.uuid4().hex, "created": int(time.time()), "model": service.name}
         if not asked.stream:
             answers = await service.all(request, rows(service), decoding)
-            told = enumerate(answer.prediction for answer in answers)
-            choices = [_choice(form.whole(one["text"]), _reason(one["complete"]), index) for index, one in told]
+            choices = [_answered(form, answer, index) for index, answer in enumerate(answers)]
             return JSONResponse({**head, "object": form.kind, "choices": choices, "usage": openai.usage(answers)})
         writing = service.write(rows(service)[0], decoding)
         stack.callback(writing.close)
@@ -239,7 +257,8 @@ async def _chunks(
         yield {"choices": [_choice(form.piece(first), None)]}
     async for piece in pieces:
         yield {"choices": [_choice(form.piece(piece), None)]}
-    yield {"choices": [_choice(form.piece(""), _reason(writing.end.complete))]}
+    cut = {"truncated": True} if writing.features.get("truncated") else {}
+    yield {"choices": [{**_choice(form.piece(""), _reason(writing.end.complete)), **cut}]}
     if usage:
         yield {"choices": [], "usage": openai.counted(read(writing.features), writing.end.tokens)}
 
@@ -264,6 +283,11 @@ def _event(value: Mapping[str, Any]) -> str:
 
 def _choice(said: Mapping[str, Any], reason: str | None, index: int = 0) -> dict[str, Any]:
     return {"index": index, **said, "finish_reason": reason, "logprobs": None}
+
+
+def _answered(form: Form, answer: Answered, index: int) -> dict[str, Any]:
+    said = answer.prediction
+    return {**_choice(form.whole(said["text"]), _reason(said["complete"]), index), **openai.cut(answer)}
 
 
 def _reason(complete: bool) -> str:
@@ -312,5 +336,7 @@ def _content(content: Any, place: int) -> Any:
 
 
 def _responses() -> dict[int | str, dict[str, Any]]:
-    events = {"text/event-stream": {"schema": {"type": "string"}}}
+    data = {"type": "string", "description": "A chunk of the answer as JSON; after the last, [DONE]."}
+    event = {"type": "object", "properties": {"data": data}, "required": ["data"]}
+    events = {"text/event-stream": {"schema": event}}
     return {**openai.REFUSALS, 200: {"description": "Whole, or with stream as events.", "content": events}}

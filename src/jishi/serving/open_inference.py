@@ -6,7 +6,7 @@ Each column of the task is an input, each key of its answers an output. Tensors 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
@@ -19,7 +19,7 @@ from jishi.serving import body, describe, dialects, wanted
 from jishi.serving.limits import Limits
 from jishi.serving.models import Models
 from jishi.serving.service import Service
-from jishi.serving.wanted import Wanted
+from jishi.serving.wanted import Integer, Wanted
 
 REFUSALS = dialects.responses(dialects.InferenceError)
 MODEL = "/v2/models/{name}"
@@ -30,7 +30,7 @@ TRUNCATED = "truncated"
 class Tensor(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
     name: str
-    shape: list[int]
+    shape: list[Annotated[int, Integer]]
     datatype: str = Field(examples=["BYTES"])
     data: list[Any] = Field(description="Flat, or nested as the shape says.")
     parameters: dict[str, Any] | None = None

@@ -1,7 +1,7 @@
 """OpenAI's protocol: `GET /v1/models`, `/v1/models/{id}`, `POST /v1/embeddings`; what is written stands in `completions`."""
 
 import base64
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy
 from fastapi import FastAPI, Request, Response
@@ -13,10 +13,11 @@ from jishi.serving import abilities, dialects, wanted
 from jishi.serving.limits import Limits
 from jishi.serving.models import Entry, Models
 from jishi.serving.service import Answered
-from jishi.serving.wanted import Wanted
+from jishi.serving.wanted import Count, Texts, Wanted
 
 REFUSALS = dialects.responses(dialects.OpenAIError)
 EMBEDDINGS = "/v1/embeddings"
+Truncated = Annotated[bool, Field(description="True where a part of a text was not read; left out where all was.")]
 
 
 class Model(BaseModel):
@@ -41,10 +42,10 @@ class EmbeddingsRequest(Wanted):
     """Texts to be made vectors of."""
 
     texts: ClassVar[frozenset[str]] = frozenset({"input"})
-    input: str | list[str] = Field(min_length=1, description="A text or a list of them; token ids are refused.")
+    input: Texts = Field(description="A text or a list of them; token ids are refused.")
     model: str | None = Field(default=None, description="Which model of the server answers; left out, the first.")
     encoding_format: Literal["float", "base64"] = Field(default="float", description="base64: float32, little-endian.")
-    dimensions: int | None = Field(default=None, ge=1, description="What the model's vectors have, or nothing.")
+    dimensions: Count | None = Field(default=None, description="What the model's vectors have, or nothing.")
     input_type: str | None = Field(
         default=None, description="The column the texts stand in, where sides differ: query or passage."
     )
@@ -55,6 +56,7 @@ class Embedding(BaseModel):
     object: Literal["embedding"]
     index: int
     embedding: list[float] | str
+    truncated: Truncated = False
 
 
 class EmbeddingsResponse(BaseModel):
@@ -87,12 +89,13 @@ def install(app: FastAPI, models: Models) -> None:
             abilities.check(service, EMBEDDINGS)
             rows = texts if asked.input_type is None else [{asked.input_type: text} for text in texts]
             answers = await service.all(request, rows)
-        vectors = [answer.prediction["embedding"] for answer in answers]
-        if asked.dimensions not in (None, len(vectors[0])):
-            raise UsageError("serving.vector-size", field="dimensions", given=asked.dimensions, allowed=len(vectors[0]))
+        size = len(answers[0].prediction["embedding"])
+        if asked.dimensions not in (None, size):
+            raise UsageError("serving.vector-size", field="dimensions", given=asked.dimensions, allowed=size)
         encode = _base64 if asked.encoding_format == "base64" else list
         data = [
-            {"object": "embedding", "index": index, "embedding": encode(vector)} for index, vector in enumerate(vectors)
+            {"object": "embedding", "index": index, "embedding": encode(answer.prediction["embedding"]), **cut(answer)}
+            for index, answer in enumerate(answers)
         ]
         return JSONResponse({"object": "list", "data": data, "model": service.name, "usage": usage(answers)})
 
@@ -103,6 +106,11 @@ def several(given: str | list[str], limits: Limits) -> list[str]:
     if len(texts) > limits.max_items:
         raise LimitError("serving.too-many-items", given=len(texts), allowed=limits.max_items)
     return texts
+
+
+def cut(*answers: Answered) -> dict[str, Any]:
+    """What is told beside an answer where what it is about was not read whole."""
+    return {"truncated": True} if any(answer.prediction.get("truncated") for answer in answers) else {}
 
 
 def usage(answers: list[Answered]) -> dict[str, int]:

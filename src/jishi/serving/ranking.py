@@ -18,7 +18,7 @@ from jishi.core.errors import UsageError
 from jishi.serving import abilities, openai, wanted
 from jishi.serving.models import Models
 from jishi.serving.service import Answered, Service
-from jishi.serving.wanted import Wanted
+from jishi.serving.wanted import Count, Texts, Wanted
 
 TINY = 1e-12  # length of a vector from which it has a direction
 SCORE, RERANK = "/score", ("/rerank", "/v1/rerank")
@@ -41,8 +41,8 @@ class ScoreRequest(Judged):
     """Texts to be compared: one with each of the others, or each with the one at its place."""
 
     texts: ClassVar[frozenset[str]] = frozenset({"text_1", "text_2"})
-    text_1: str | list[str] = Field(min_length=1, description="A text, or as many as text_2 has.")
-    text_2: str | list[str] = Field(min_length=1)
+    text_1: Texts = Field(description="A text, or as many as text_2 has.")
+    text_2: Texts
 
 
 class RerankRequest(Judged):
@@ -50,7 +50,7 @@ class RerankRequest(Judged):
 
     query: str
     documents: list[str | Document] = Field(min_length=1)
-    top_n: int | None = Field(default=None, ge=1, description="How many of the best are given; left out, all.")
+    top_n: Count | None = Field(default=None, description="How many of the best are given; left out, all.")
     return_documents: bool | None = Field(default=None, description="False leaves the documents out of the answer.")
 
 
@@ -58,6 +58,7 @@ class Score(BaseModel):
     index: int
     object: Literal["score"]
     score: float
+    truncated: openai.Truncated = False
 
 
 class ScoreResponse(BaseModel):
@@ -73,6 +74,7 @@ class Result(BaseModel):
     index: int = Field(description="The document's place in the request.")
     relevance_score: float
     document: Document | None = None
+    truncated: openai.Truncated = False
 
 
 class RerankResponse(BaseModel):
@@ -99,7 +101,10 @@ def install(app: FastAPI, models: Models) -> None:
             abilities.check(service, SCORE)
             first, _ = abilities.pair(service.predictor.task)
             scores, answers = await _judged(request, service, left, right, asked.label, (first, first))
-        data = [{"index": index, "object": "score", "score": value} for index, value in enumerate(scores)]
+        data = [
+            {"index": index, "object": "score", "score": value, **openai.cut(*by)}
+            for index, (value, by) in enumerate(scores)
+        ]
         return JSONResponse(
             {**head("score-"), "object": "list", "model": service.name, "data": data, "usage": openai.usage(answers)}
         )
@@ -112,12 +117,12 @@ def install(app: FastAPI, models: Models) -> None:
             abilities.check(service, RERANK[0])
             sides = abilities.sides(service.predictor.task)
             scores, answers = await _judged(request, service, [asked.query], texts, asked.label, sides)
-        order = sorted(range(len(texts)), key=lambda index: -scores[index])[: asked.top_n]
+        order = sorted(range(len(texts)), key=lambda index: -scores[index][0])[: asked.top_n]
         told = asked.return_documents is not False
         results = [
             {
-                "index": index, "relevance_score": scores[index],
-                **({"document": {"text": texts[index]}} if told else {}),
+                "index": index, "relevance_score": scores[index][0],
+                **({"document": {"text": texts[index]}} if told else {}), **openai.cut(*scores[index][1]),
             }
             for index in order
         ]  # fmt: skip
@@ -144,8 +149,8 @@ def head(prefix: str) -> dict[str, Any]:
 
 async def _judged(
     request: Request, service: Service, left: list[str], right: list[str], label: str | None, sides: Sequence[str]
-) -> tuple[list[float], list[Answered]]:
-    """The score of each of `right` with the one of `left` at its place, or the only one; what was answered for it.
+) -> tuple[list[tuple[float, Sequence[Answered]]], list[Answered]]:
+    """The score of each of `right` with the one of `left` at its place, or the only one, and the answers it is made of; all.
 
     `sides` are the columns in which texts are made vectors of.
     """
@@ -156,11 +161,13 @@ async def _judged(
         answers = await service.all(request, rows)
         vectors = numpy.asarray([answer.prediction["embedding"] for answer in answers], dtype=numpy.float64)
         vectors /= numpy.maximum(numpy.linalg.norm(vectors, axis=1, keepdims=True), TINY)
-        return (vectors[: len(left)] * vectors[len(left) :]).sum(1).tolist(), answers
-    first, second = abilities.pair(task)
+        scores = (vectors[: len(left)] * vectors[len(left) :]).sum(1).tolist()
+        first = answers[: len(left)] * (len(right) // len(left))
+        return list(zip(scores, zip(first, answers[len(left) :], strict=True), strict=True)), answers
+    one_column, other_column = abilities.pair(task)
     pairs = zip(left * (len(right) // len(left)), right, strict=True)
-    answers = await service.all(request, [{first: one, second: other} for one, other in pairs])
-    return [_value(answer.prediction, label) for answer in answers], answers
+    answers = await service.all(request, [{one_column: one, other_column: other} for one, other in pairs])
+    return [(_value(answer.prediction, label), (answer,)) for answer in answers], answers
 
 
 def _check_label(task: Task, label: str | None) -> None:

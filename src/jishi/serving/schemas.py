@@ -1,10 +1,11 @@
 """The shapes of the HTTP protocol, for OpenAPI."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-TextOrRow = str | dict[str, Any]
+Plain = str | float
+TextOrRow = str | dict[str, Plain | list[Plain | dict[str, Plain]] | None]
 
 
 class PredictRequest(BaseModel):
@@ -22,7 +23,9 @@ class PredictRequest(BaseModel):
             ]
         },
     )
-    inputs: TextOrRow | list[TextOrRow] = Field(description="One input or a list of them; answers keep the order.")
+    inputs: TextOrRow | Annotated[list[TextOrRow], Field(min_length=1)] = Field(
+        description="One input or a list of them; answers keep the order."
+    )
     model: str | None = Field(default=None, description="Which model of the server answers; left out, the first.")
 
 

@@ -1,9 +1,9 @@
 """A request in the shape of another protocol: read within the limits, each field that can't be honoured refused by name."""
 
 import json
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 
 from jishi.core.errors import UsageError
@@ -11,6 +11,16 @@ from jishi.serving import body
 from jishi.serving.limits import Limits
 
 SHOWN = 60  # characters of a refused value
+
+
+def _integer(value: Any) -> Any:
+    """JSON has no integers of their own: 5.0 is one."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Integer = BeforeValidator(_integer)
+Count = Annotated[int, Field(ge=1), Integer]
+Texts = Annotated[str, Field(min_length=1)] | Annotated[list[str], Field(min_length=1)]
 
 
 class Wanted(BaseModel):
@@ -39,12 +49,12 @@ def documented(shape: type[Wanted]) -> dict[str, Any]:
     return {
         "requestBody": {
             "required": True,
-            "content": {"application/json": {"schema": _whole(shape.model_json_schema())}},
+            "content": {"application/json": {"schema": whole(shape.model_json_schema())}},
         }
     }
 
 
-def _whole(schema: dict[str, Any]) -> Any:
+def whole(schema: dict[str, Any]) -> Any:
     """A schema with what it refers to in place: references would be looked for in the document it becomes a part of."""
     parts = schema.pop("$defs", {})
 
