@@ -114,9 +114,9 @@ def test_an_unreadable_record_is_damage_even_unverified(tmp_path, content):
 
 def test_a_newer_format_asks_for_an_update(tmp_path, monkeypatch):
     with monkeypatch.context() as later:
-        later.setattr(bundle, "FORMAT", 5)
+        later.setattr(bundle, "FORMAT", 6)
         written(tmp_path / "bundle")
-    with pytest.raises(BundleError, match="has format 5, this Jishi reads up to 4: update Jishi"):
+    with pytest.raises(BundleError, match="has format 6, this Jishi reads up to 5: update Jishi"):
         bundle.read(tmp_path / "bundle")
 
 

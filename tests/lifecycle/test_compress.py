@@ -278,20 +278,37 @@ def test_an_adapter_is_folded_into_its_base(tmp_path):
         Predictor.load(tmp_path / "run" / "bundle")
 
 
-def test_a_bundle_that_writes_writes_the_same_as_a_graph_and_streams_it(tmp_path):
-    rows = [{"prompt": f"say {word} {i}", "answer": f"{word} {word} {i}"} for i in range(8) for word in ("a", "b", "c")]
+SAID = [{"prompt": f"say {word} {i}", "answer": f"{word} {word} {i}"} for i in range(8) for word in ("a", "b", "c")]
+WRITERS = {
+    "gpt2": ("text-generation", SAID, {"model.onnx"}),
+    "transformer-encoder-decoder": (
+        "translation",
+        [{"source": row["prompt"], "target": row["answer"]} for row in SAID],
+        {"encoder.onnx", "model.onnx"},
+    ),
+}
+
+
+@pytest.mark.parametrize("design", WRITERS)
+def test_a_bundle_that_writes_writes_the_same_as_a_graph_and_streams_it(design, tmp_path):
+    task, rows, files = WRITERS[design]
     jishi.finetune(
-        data=jsonl(tmp_path / "rows.jsonl", rows), out=tmp_path / "run", model={"name": "gpt2", "size": "nano"},
-        task={"name": "text-generation", "decoding": {"max_new_tokens": 12}},
+        data=jsonl(tmp_path / "rows.jsonl", rows), out=tmp_path / "run", model={"name": design, "size": "nano"},
+        task={"name": task, "decoding": {"max_new_tokens": 12}},
         train={"epochs": 4, "batch_size": 8, "learning_rate": 3e-3, "threads": 1},
     )  # fmt: skip
     told = jishi.compress(tmp_path / "run" / "bundle", method=["onnx", "int8"], out=tmp_path / "small", tolerance=1.0)
     whole, integers = told["hops"]
     assert (whole["flips"], whole["judged"]["flips"]) == (0, 0) and whole["max_difference"] <= 1e-5
     assert integers["hop"] == "int8" and integers["max_difference"] > 0
+    assert {file.name for file in (tmp_path / "small").glob("*.onnx")} == files
     for runtime in ("onnxruntime", "openvino"):
         pytest.importorskip(runtime)
         assert Predictor.load(tmp_path / "small", runtime=runtime).replay().flips == 0
     made = Predictor.load(tmp_path / "small")
     text = made.predict(["say a 3"])[0]["text"]
     assert "".join(made.generate_stream("say a 3")).strip() == text
+    if "encoder.onnx" in files:
+        (tmp_path / "small" / "encoder.onnx").unlink()
+        with pytest.raises(BundleError):
+            Predictor.load(tmp_path / "small")

@@ -47,3 +47,22 @@ def test_joined_and_cut(kind):
     both.batch_select_indices(torch.tensor([2, 1]))
     memory.cut(both, 2)
     assert values(both) == [[[22], [21]], [[32], [31]]]
+
+
+def test_what_was_read_stays_beside_what_is_written_row_by_row():
+    """A text is read once: the same keys and values of it go into each step, those of the rows that are gone on with."""
+    text = memory.read({"read.1": numbered(3, 2, 50).numpy(), "read.0": numbered(3, 2, 1).numpy()})
+    assert not memory.is_plain(text) and text.length == 0
+    _, kept = memory.told({"present.0": numbered(3, 1, 80).numpy(), "logits": numpy.zeros(1)}, text)
+    kept.batch_select_indices(torch.tensor([2, 0, 0]))
+    shapes = {
+        "decoder_input_ids": [None, None],
+        "past.0": [None, 1, None, 1],
+        "read.0": [],
+        "read.1": [],
+    }
+    ids, mask = torch.zeros(3, 1, dtype=torch.long), torch.ones(3, 2, dtype=torch.long)
+    asked = memory.asked(shapes, {"decoder_input_ids": ids, "attention_mask": mask, "past_key_values": kept})
+    assert asked["past.0"][:, 0, :, 0].tolist() == [[82], [80], [80]]
+    assert asked["read.0"][:, 0, :, 0].tolist() == [[5, 6], [1, 2], [1, 2]]
+    assert asked["read.1"][:, 0, :, 0].tolist() == [[54, 55], [50, 51], [50, 51]]

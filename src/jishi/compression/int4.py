@@ -31,5 +31,8 @@ class Int4(Compressor):
         except ModuleNotFoundError as missing:
             raise MissingExtra(str(missing.name), graph_model.EXTRA) from missing
         whole = graph.of(predictor, rows)
-        made = blocks(onnx.load_model_from_string(whole), self.block).SerializeToString()
+        made = {
+            name: blocks(onnx.load_model_from_string(one), self.block).SerializeToString()
+            for name, one in whole.items()
+        }
         return graph.Exported(predictor.model.config, made), predictor.processor

@@ -25,5 +25,5 @@ class Int8(Compressor):
         except ModuleNotFoundError as missing:
             raise MissingExtra(str(missing.name), graph_model.EXTRA) from missing
         whole = graph.of(predictor, rows)
-        made = integers(onnx.load_model_from_string(whole)).SerializeToString()
+        made = {name: integers(onnx.load_model_from_string(one)).SerializeToString() for name, one in whole.items()}
         return graph.Exported(predictor.model.config, made), predictor.processor

@@ -12,7 +12,7 @@ from jishi.models import graph, graph_model
 @dataclass(frozen=True)
 class Onnx(Compressor):
     """Exported by torch's own exporter (dynamo), sizes of batches free; the runtime is chosen where it is loaded.
-    Of a decoder that writes it holds one step."""
+    Of a model that writes it holds one step; what an encoder reads for it is a second graph."""
 
     lossless = True
     searched = True

@@ -19,7 +19,8 @@ from jishi.core.contracts import Adaptation, Objective, Task
 from jishi.core.document import Document
 from jishi.core.errors import BundleError
 
-FORMAT = 4  # 2: what an adaptation could not fold in lies beside the model; 3: or its base lies elsewhere; 4: graphs
+# 2: what an adaptation could not fold in lies beside the model; 3: or its base lies elsewhere; 4: graphs; 5: two of them
+FORMAT = 5
 RECORD = "jishi.json"
 PROBES = "probes.jsonl"
 CARD = "README.md"

@@ -15,6 +15,7 @@ IMAGES = ("preprocessor_config.json", "processor_config.json")
 ADAPTER = "adapter.safetensors"  # what an adaptation added to the model of a bundle and could not fold in
 LEARNT = "adapter_model.safetensors"  # what was learnt beside a base that lies elsewhere, by the name peft gives it
 GRAPH = "model.onnx"  # what stands in the place of weights where a bundle was exported
+READER = "encoder.onnx"  # and what reads for it, where it is the step of a model that reads with an encoder
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
 
 
@@ -61,7 +62,7 @@ def modality(path: Path) -> str:
 
 
 def size(path: Path) -> int:
-    """Bytes of the folder's weights in memory, where they are fp32, or of its graph. Raises ModelError for a damaged file."""
+    """Bytes of the folder's weights in memory, where they are fp32, or of its graphs. Raises ModelError for a damaged file."""
     from safetensors import SafetensorError, safe_open
 
     numbers = 0
@@ -71,8 +72,7 @@ def size(path: Path) -> int:
                 numbers += sum(math.prod(held.get_slice(name).get_shape()) for name in held.keys())  # noqa: SIM118
         except (SafetensorError, OSError) as error:
             raise ModelError("models.broken-weights", path=file, reason=error) from None
-    graph = path / GRAPH
-    return 4 * numbers + (graph.stat().st_size if graph.is_file() else 0)
+    return 4 * numbers + sum(path.joinpath(name).stat().st_size for name in (GRAPH, READER) if (path / name).is_file())
 
 
 def base(name: str, path: Path) -> Base:

@@ -1,7 +1,8 @@
 """A model as an ONNX graph: exported from torch, kept in a bundle as `model.onnx` in the place of its weights, asked as before.
 
 The graph holds what the task asks of the model, no more: the inputs that it passes, and the outputs of that call. Sizes that
-hang on the rows (how many, how long) stay free. Of a decoder that writes it holds one step, see `memory`.
+hang on the rows (how many, how long) stay free. Of a decoder that writes it holds one step, see `memory`; what an encoder reads
+for it is a graph of its own, see `reading`.
 """
 
 import contextlib
@@ -21,9 +22,10 @@ from torch import nn
 from jishi.core import registry
 from jishi.core.contracts import Modality, Row, Task
 from jishi.core.errors import MissingExtra, ModelError
-from jishi.models import memory
+from jishi.models import memory, reading
 from jishi.models.cross_entropy import whole
 from jishi.models.folder import GRAPH as FILE
+from jishi.models.folder import READER
 from jishi.models.graph_model import EXTRA, Graph
 
 SHORT, LONG = 2, 3  # rows of the two batches that tell which sizes are free
@@ -33,31 +35,42 @@ LARGEST = 2**31 - 1  # bytes of one file that holds graph and weights (protobuf)
 
 @dataclass(frozen=True)
 class Exported:
-    """A graph that is to be saved, with the configuration of its model."""
+    """Graphs that are to be saved, by the names of their files, with the configuration of their model."""
 
     config: Any
-    content: bytes
+    content: Mapping[str, bytes]
 
     def save_pretrained(self, folder: Path, **options: Any) -> None:  # noqa: ARG002
-        """Write both into a folder, as transformers' method of that name does with a model."""
+        """Write all into a folder, as transformers' method of that name does with a model."""
         self.config.save_pretrained(folder)
-        (folder / FILE).write_bytes(self.content)
+        for name, made in self.content.items():
+            (folder / name).write_bytes(made)
 
 
-def of(predictor: Any, rows: Sequence[Row]) -> bytes:
-    """The graph that a predictor's bundle holds, or one made of its model."""
+def of(predictor: Any, rows: Sequence[Row]) -> Mapping[str, bytes]:
+    """The graphs that a predictor's bundle holds, or those made of its model."""
     if isinstance(predictor.model, Graph):
-        return (predictor.path / FILE).read_bytes()
+        files = [predictor.path / name for name in (FILE, READER)]
+        return {file.name: file.read_bytes() for file in files if file.is_file()}
     return content(predictor.task, predictor.model, predictor.processor, rows)
 
 
-def content(task: Task, model: Any, processor: Any, rows: Sequence[Row]) -> bytes:
-    """The graph of a model for a task, in fp32, as the bytes of its file; `rows` are some to try it on.
+def content(task: Task, model: Any, processor: Any, rows: Sequence[Row]) -> Mapping[str, bytes]:
+    """The graphs of a model for a task, in fp32, as the bytes of their files; `rows` are some to try it on.
 
-    Raises ModelError where the task writes its answers with an encoder or a model that keeps no keys and values, where an
-    operator has no counterpart, or where the graph is too large.
+    Raises ModelError where the task writes its answers with a model that keeps more than keys and values, where an operator has
+    no counterpart, or where a graph is too large.
     """
-    traced = (_step if task.generates else _whole)(task, model.eval(), processor, rows)
+    ask = (task, model.eval(), processor, rows)
+    if not task.generates:
+        return {FILE: _exported(_whole(*ask))}
+    if not model.config.is_encoder_decoder:
+        return {FILE: _exported(_step(*ask))}
+    with reading.written_out(model):
+        return {name: _exported(traced) for name, traced in _reading(*ask).items()}
+
+
+def _exported(traced: "_Traced") -> bytes:
     with quiet(), tempfile.TemporaryDirectory() as folder:
         try:
             program = torch.onnx.export(
@@ -103,18 +116,47 @@ def _whole(task: Task, model: Any, processor: Any, rows: Sequence[Row]) -> _Trac
 
 
 def _step(task: Task, model: Any, processor: Any, rows: Sequence[Row]) -> _Traced:
-    """A decoder that writes, one step of it. Raises ModelError where the model is no decoder with keys and values."""
-    some = list(_batches(task, rows))[1]
+    """A decoder that writes, one step of it. Raises ModelError where the model keeps more than keys and values."""
+    read = _asked(task, model, processor, rows)
     with torch.no_grad():
-        heard = {} if model.config.is_encoder_decoder else _call(task, model, processor, some).inputs
-        read = {name: value.clone() for name, value in heard.items()}  # of no inference mode any more
-        past = memory.kept(model, read) if read else None
+        past = memory.kept(model, read)
     if past is None:
-        raise ModelError("models.graph-writes", task=registry.name_of(task), kind=type(whole(model)).__name__)
+        raise _other(task, model)
     inputs = memory.step(read, past)
     module = memory.Step(model, list(inputs), "logits_to_keep" in inspect.signature(whole(model).forward).parameters)
-    outputs = ["logits", *(f"{memory.PRESENT}{place}" for place in range(len(past)))]
+    return _free(module, inputs, ["logits", *memory.numbered(memory.PRESENT, past)])
+
+
+def _reading(task: Task, model: Any, processor: Any, rows: Sequence[Row]) -> dict[str, _Traced]:
+    """An encoder with what the decoder keeps of it, and one step of that. Raises ModelError as `_step` does."""
+    read = reading.begun(_asked(task, model, processor, rows))
+    with torch.no_grad():
+        found = reading.kept(model, read)
+    if found is None:
+        raise _other(task, model)
+    past, heard = found
+    inputs = reading.step(read, past, heard)
+    text = {name: read[name] for name in ("input_ids", "attention_mask")}
+    step = reading.Step(model, list(inputs), takes_places=False)
+    return {
+        READER: _free(reading.Reader(model), text, list(memory.numbered(memory.READ, heard))),
+        FILE: _free(step, inputs, ["logits", *memory.numbered(memory.PRESENT, past)]),
+    }
+
+
+def _asked(task: Task, model: Any, processor: Any, rows: Sequence[Row]) -> dict[str, torch.Tensor]:
+    """What the model is given first where it writes."""
+    heard = _call(task, model, processor, list(_batches(task, rows))[1]).inputs
+    with torch.no_grad():
+        return {name: value.clone() for name, value in heard.items()}  # of no inference mode any more
+
+
+def _free(module: nn.Module, inputs: Mapping[str, torch.Tensor], outputs: Sequence[str]) -> _Traced:
     return _Traced(module, inputs, [memory.free(name) for name in inputs], outputs)
+
+
+def _other(task: Task, model: Any) -> ModelError:
+    return ModelError("models.graph-writes", task=registry.name_of(task), kind=type(whole(model)).__name__)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy
 
+from jishi.models.folder import GRAPH, READER
+
 PLACES = "places"  # an input of a graph that is one step of a decoder, see `memory`
 EXTRA = "export"  # what a graph is made and asked with
 ONLY = "jishi.runtime"  # in what a graph says of itself: the one runtime that answers as was recorded
@@ -23,6 +25,7 @@ Run = Callable[[Mapping[str, numpy.ndarray]], Sequence[numpy.ndarray]]
 @dataclass(eq=False)
 class Graph:
     """A graph that `run` works out; it can't learn. `inputs` are its names with their shapes, None where a size is free.
+    A step that writes of a text has a `reader`.
 
     It answers in tensors where it is asked in tensors, else in arrays.
     """
@@ -31,6 +34,7 @@ class Graph:
     inputs: Mapping[str, Sequence[int | None]]
     outputs: Sequence[str]
     run: Run
+    reader: "Graph | None" = None
     training = False
     device = "cpu"
 
@@ -45,7 +49,12 @@ class Graph:
         if PLACES in self.inputs:
             from jishi.models import memory
 
-            said, kept = memory.told(self._said(memory.asked(self.inputs, given)))
+            before = given.get("past_key_values")
+            if self.reader is not None and before is None:
+                text = {name: given[name].numpy() for name in self.reader.inputs}
+                before = memory.read(self.reader._said(text))
+            asked = memory.asked(self.inputs, {**given, "past_key_values": before})
+            said, kept = memory.told(self._said(asked), before)
             return SimpleNamespace(**_tensors(said), past_key_values=kept)
         said = self._said({name: numpy.asarray(given[name]) for name in self.inputs})
         plain = all(isinstance(given[name], numpy.ndarray) for name in self.inputs)
@@ -65,6 +74,12 @@ class Graph:
     def train(self, mode: bool = True) -> "Graph":  # noqa: ARG002
         """As a model's."""
         return self
+
+
+def opened(folder: Path, open_file: Callable[[Path], tuple[Mapping[str, Any], Sequence[str], Run]]) -> Graph:
+    """What answers of a folder, whose files a runtime opens: what goes in, what comes out, and how that is worked out."""
+    reader = Graph(folder, *open_file(folder / READER)) if (folder / READER).is_file() else None
+    return Graph(folder, *open_file(folder / GRAPH), reader)
 
 
 def _tensors(said: Mapping[str, numpy.ndarray]) -> dict[str, Any]:

@@ -1,10 +1,11 @@
 """What a model that writes keeps of what it has read, where it is a graph: keys and values go in with each step and come out.
 
 The graph is one step of a decoder: the tokens that are new (B, T), which of all so far are no padding (B, P + T), their
-positions, the keys and values of the P before, and the places among the T whose logits are asked for.
+positions, the keys and values of the P before, and the places among the T whose logits are asked for. Where another graph has
+read a text for it (`reading`), the padding is that text's, and its keys and values are inputs as well.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch.nn import functional
 
 from jishi.models.graph_model import PLACES
 
-PAST, PRESENT = "past.", "present."  # and a number: keys and values of the layers in turn
+PAST, PRESENT, READ = "past.", "present.", "read."  # and a number: keys and values of the layers in turn
 NEW = 2  # tokens of the step that is tried: with one, its number would be taken for fixed
 
 Arrays = Mapping[str, numpy.ndarray]
@@ -23,18 +24,20 @@ Arrays = Mapping[str, numpy.ndarray]
 
 @dataclass
 class Memory:
-    """Keys and values of all layers in turn, each (B, heads, P, D)."""
+    """Keys and values of all layers in turn, each (B, heads, P, D), and those of a text that was read once, (B, heads, S, D)."""
 
     values: Sequence[numpy.ndarray]
+    read: Sequence[numpy.ndarray] = ()
 
     @property
     def length(self) -> int:
         """P, padding counted."""
-        return int(self.values[0].shape[2])
+        return int(self.values[0].shape[2]) if self.values else 0
 
     def batch_select_indices(self, rows: torch.Tensor) -> None:
         """Go on with these rows, as transformers' caches do."""
         self.values = [value[rows.numpy()] for value in self.values]
+        self.read = [value[rows.numpy()] for value in self.read]
 
 
 def is_plain(cache: Any) -> bool:
@@ -42,7 +45,7 @@ def is_plain(cache: Any) -> bool:
     from transformers.cache_utils import DynamicCache, DynamicLayer
 
     if isinstance(cache, Memory):
-        return True
+        return not cache.read
     return type(cache) is DynamicCache and all(type(layer) is DynamicLayer for layer in cache.layers)
 
 
@@ -70,7 +73,7 @@ def cut(cache: Any, places: int) -> None:
 
 
 def _each(cache: Any) -> list[torch.Tensor]:
-    return [torch.from_numpy(value) for value in cache.values] if isinstance(cache, Memory) else list(_flat(cache))
+    return [torch.from_numpy(value) for value in cache.values] if isinstance(cache, Memory) else list(flat(cache))
 
 
 def _change(cache: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
@@ -83,13 +86,14 @@ def _change(cache: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
 
 def asked(shapes: Mapping[str, Sequence[int | None]], given: Mapping[str, Any]) -> dict[str, numpy.ndarray]:
     """What a step is to be given where the model would have been called so; `shapes` are its inputs."""
-    ids: torch.Tensor = given["input_ids"]
+    written = "decoder_input_ids" if "decoder_input_ids" in shapes else "input_ids"
+    ids: torch.Tensor = given[written]
     rows, new = ids.shape
     before: Memory | None = given.get("past_key_values")
     start = before.length if before else 0
     keep = given.get("logits_to_keep", 0)
     found = {
-        "input_ids": ids.numpy(), "attention_mask": given["attention_mask"].numpy(),
+        written: ids.numpy(), "attention_mask": given["attention_mask"].numpy(),
         PLACES: numpy.arange(max(new - keep, 0) if keep else 0, new),
     }  # fmt: skip
     if "position_ids" in shapes:
@@ -97,26 +101,38 @@ def asked(shapes: Mapping[str, Sequence[int | None]], given: Mapping[str, Any]) 
         found["position_ids"] = (
             torch.arange(start, start + new).expand(rows, new).numpy() if positions is None else positions.numpy()
         )
-    past = sorted((name for name in shapes if name.startswith(PAST)), key=_number)
+    past, text = _named(shapes, PAST), _named(shapes, READ)
     empty = [numpy.zeros((rows, shapes[name][1] or 0, 0, shapes[name][3] or 0), numpy.float32) for name in past]
-    return {**found, **dict(zip(past, before.values if before else empty, strict=True))}
+    found |= dict(zip(past, before.values if before and before.values else empty, strict=True))
+    return found | dict(zip(text, before.read if before else (), strict=True))
 
 
-def told(said: Arrays) -> tuple[Arrays, Memory]:
-    """What a step said, and what is to be kept of it."""
-    kept = [said[name] for name in sorted((name for name in said if name.startswith(PRESENT)), key=_number)]
-    return {name: value for name, value in said.items() if not name.startswith(PRESENT)}, Memory(kept)
+def told(said: Arrays, before: Memory | None = None) -> tuple[Arrays, Memory]:
+    """What a step said, and what is to be kept of it, beside what was read before."""
+    kept = [said[name] for name in _named(said, PRESENT)]
+    rest = {name: value for name, value in said.items() if not name.startswith(PRESENT)}
+    return rest, Memory(kept, before.read if before else ())
 
 
-def _number(name: str) -> int:
-    """Runtimes tell inputs and outputs in an order of their own."""
-    return int(name.rpartition(".")[2])
+def read(said: Arrays) -> Memory:
+    """What is to be kept of a text, of which a graph said this, before anything is written."""
+    return Memory((), [said[name] for name in _named(said, READ)])
+
+
+def _named(names: Iterable[str], mark: str) -> list[str]:
+    """Those of one kind by their numbers: runtimes tell inputs and outputs in an order of their own."""
+    return sorted((name for name in names if name.startswith(mark)), key=lambda name: int(name.removeprefix(mark)))
+
+
+def numbered(mark: str, values: Sequence[Any]) -> dict[str, Any]:
+    """Values by the names that they have in a graph."""
+    return {f"{mark}{place}": value for place, value in enumerate(values)}
 
 
 def kept(model: Any, read: Mapping[str, torch.Tensor]) -> list[torch.Tensor] | None:
     """Keys and values of a prompt that was read; None where the model keeps anything else (a window, a state)."""
     cache = model(**read, use_cache=True).past_key_values
-    return list(_flat(cache)) if is_plain(cache) else None
+    return list(flat(cache)) if is_plain(cache) else None
 
 
 def step(read: Mapping[str, torch.Tensor], past: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -125,12 +141,12 @@ def step(read: Mapping[str, torch.Tensor], past: Sequence[torch.Tensor]) -> dict
     found = {"input_ids": ids[:, -NEW:], "attention_mask": torch.cat([mask, mask.new_ones(len(ids), NEW)], 1)}
     if "position_ids" in read:
         found["position_ids"] = read["position_ids"][:, -1:] + torch.arange(1, NEW + 1)
-    return {**found, PLACES: torch.arange(NEW), **{f"{PAST}{place}": value for place, value in enumerate(past)}}
+    return {**found, PLACES: torch.arange(NEW), **numbered(PAST, past)}
 
 
 def free(name: str) -> dict[int, Any]:
     """The sizes of an input that hang on what is asked."""
-    axes = (0,) if name == PLACES else (0, 2) if name.startswith(PAST) else (0, 1)
+    axes = (0,) if name == PLACES else (0, 2) if name.startswith((PAST, READ)) else (0, 1)
     return dict.fromkeys(axes, torch.export.Dim.DYNAMIC)
 
 
@@ -142,20 +158,30 @@ class Step(nn.Module):
         self.model, self.names, self.takes_places = model, names, takes_places
 
     def forward(self, *values: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        from transformers.cache_utils import DynamicCache
-
         named = dict(zip(self.names, values, strict=True))
         places = named.pop(PLACES)
-        past = [named.pop(name) for name in self.names if name.startswith(PAST)]
         if self.takes_places:
             named["logits_to_keep"] = places
-        cache = DynamicCache(list(zip(past[::2], past[1::2], strict=True)))
+        cache = self.cache(named)
         said = self.model(**named, past_key_values=cache, use_cache=True)
         logits = said.logits if self.takes_places else said.logits[:, places]
-        return logits, *_flat(said.past_key_values)
+        return logits, *flat(said.past_key_values)
+
+    def cache(self, named: dict[str, torch.Tensor]) -> Any:
+        """What was kept, taken out of the inputs."""
+        return pairs(named, PAST)
 
 
-def _flat(cache: Any) -> Iterator[torch.Tensor]:
-    for layer in cache.layers:
+def pairs(named: dict[str, torch.Tensor], mark: str) -> Any:
+    """Keys and values of one kind as transformers keeps them, taken out of the inputs."""
+    from transformers.cache_utils import DynamicCache
+
+    values = [named.pop(name) for name in _named(list(named), mark)]
+    return DynamicCache(list(zip(values[::2], values[1::2], strict=True)))
+
+
+def flat(cache: Any) -> Iterator[torch.Tensor]:
+    """Keys and values of the layers in turn; where a text was read as well, those of what was written."""
+    for layer in getattr(cache, "self_attention_cache", cache).layers:
         yield layer.keys
         yield layer.values

@@ -33,8 +33,9 @@ class Steps:
         ids, mask = batch["input_ids"], batch["attention_mask"]
         self.prompts = [row[kept].tolist() for row, kept in zip(ids, mask.bool(), strict=True)]
         if model.config.is_encoder_decoder:
-            states = whole(model).get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
-            self.fixed = {"states": states, "input_ids": ids, "attention_mask": mask}
+            self.fixed = {"input_ids": ids, "attention_mask": mask}
+            if not isinstance(model, Graph):  # which reads when it is asked first
+                self.fixed["states"] = whole(model).get_encoder()(**self.fixed).last_hidden_state
             self.ids = ids.new_full((len(ids), 1), model.config.decoder_start_token_id)
             self.said = [row.tolist() for row in self.ids]
             self.room = [ENDLESS] * len(ids)
@@ -48,8 +49,9 @@ class Steps:
     def logits(self) -> torch.Tensor:
         """What may come next, (rows, V) in fp32."""
         if self.fixed:
-            given = {name: value for name, value in self.fixed.items() if name != "states"}
-            given |= {"encoder_outputs": (self.fixed["states"],), "decoder_input_ids": self.ids}
+            given = {**self.fixed, "decoder_input_ids": self.ids}
+            if "states" in given:
+                given["encoder_outputs"] = (given.pop("states"),)
         else:
             more = {PLACE: self.positions, "logits_to_keep": 1}
             given = {"input_ids": self.ids, "attention_mask": self.mask}

@@ -1,6 +1,7 @@
 """ONNX Runtime: graphs on any CPU, and the one that has kernels for its own int8."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from jishi.core.bundle import Bundle
@@ -23,14 +24,17 @@ class OnnxRuntime(Runtime):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = environment.threads()
         options.log_severity_level = 3
-        try:
-            session = onnxruntime.InferenceSession(read.path / self.reads, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # its errors have no common kind
-            raise ModelError("models.graph-broken", path=read.path / self.reads, reason=str(error)) from error
-        inputs = {
-            value.name: [size if isinstance(size, int) else None for size in value.shape]
-            for value in session.get_inputs()
-        }
-        outputs = [value.name for value in session.get_outputs()]
-        model = graph_model.Graph(read.path, inputs, outputs, lambda given: session.run(outputs, dict(given)))
-        return model, processors.read(read.path, ours=True)
+
+        def session(file: Path) -> tuple[Any, ...]:
+            try:
+                found = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+            except Exception as error:  # its errors have no common kind
+                raise ModelError("models.graph-broken", path=file, reason=str(error)) from error
+            inputs = {
+                value.name: [size if isinstance(size, int) else None for size in value.shape]
+                for value in found.get_inputs()
+            }
+            outputs = [value.name for value in found.get_outputs()]
+            return inputs, outputs, lambda given: found.run(outputs, dict(given))
+
+        return graph_model.opened(read.path, session), processors.read(read.path, ours=True)

@@ -1,6 +1,8 @@
 """OpenVINO: graphs on Intel's CPUs, where it knows instructions that others don't."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from jishi.core import registry
@@ -23,14 +25,20 @@ class OpenVino(Runtime):
             raise MissingExtra(str(missing.name), "openvino") from missing
         # left alone it computes in bf16 where the CPU can: other answers than those recorded
         how = {"INFERENCE_NUM_THREADS": environment.threads(), "INFERENCE_PRECISION_HINT": "f32"}
-        core, mark = openvino.Core(), ["framework", graph_model.ONLY]
+        core = openvino.Core()
+        model = graph_model.opened(read.path, lambda file: self._file(core, file, how))
+        return model, processors.read(read.path, ours=True)
+
+    def _file(self, core: Any, file: Path, how: Mapping[str, Any]) -> tuple[Any, ...]:
+        """What goes into a graph, what comes out, and how that is worked out."""
+        mark = ["framework", graph_model.ONLY]
         try:
-            described = core.read_model(read.path / self.reads)
+            described = core.read_model(file)
             if described.has_rt_info(mark) and (only := described.get_rt_info(mark).value) != registry.name_of(self):
-                raise ModelError("models.graph-only", path=read.path / self.reads, allowed=only)
+                raise ModelError("models.graph-only", path=file, allowed=only)
             compiled = core.compile_model(described, "CPU", how)
         except RuntimeError as error:
-            raise ModelError("models.graph-broken", path=read.path / self.reads, reason=str(error)) from error
+            raise ModelError("models.graph-broken", path=file, reason=str(error)) from error
         inputs = {
             value.get_any_name(): [None if size.is_dynamic else size.get_length() for size in value.get_partial_shape()]
             for value in compiled.inputs
@@ -42,4 +50,4 @@ class OpenVino(Runtime):
             request.infer(dict(given))
             return [request.get_output_tensor(place).data.copy() for place in range(len(outputs))]
 
-        return graph_model.Graph(read.path, inputs, outputs, run), processors.read(read.path, ours=True)
+        return inputs, outputs, run
