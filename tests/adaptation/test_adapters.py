@@ -233,3 +233,29 @@ def test_a_model_without_attention_is_refused(adaptation):
     with pytest.raises(ModelError) as caught:
         PromptTuning().apply(model, TASK)
     assert caught.value.code == "adaptation.no-words"
+
+
+def test_patches_stand_behind_those_of_a_picture_and_the_blocks_read_them():
+    from transformers import ViTConfig, ViTForImageClassification
+
+    torch.manual_seed(0)
+    config = ViTConfig(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, image_size=16, patch_size=8
+    )
+    model = ViTForImageClassification(config).eval()
+    plain, pixels = copy.deepcopy(model.vit), torch.rand(2, 3, 16, 16)
+    PromptTuning(tokens=3).apply(model, TASK)
+    words = model.vit.adapter.words
+    assert words.shape == (3, 16) and words.abs().max() <= (6 / (3 * 8 * 8 + 16)) ** 0.5
+    states = torch.cat([plain.embeddings(pixels), words.detach().expand(2, -1, -1)], 1)  # 1 + 4 + 3 places
+    for block in plain.layers:
+        states = block(states)
+    said = model.vit(pixels).last_hidden_state
+    torch.testing.assert_close(said, plain.layernorm(states)[:, :5])
+    assert not torch.allclose(said, plain(pixels).last_hidden_state, atol=1e-4)
+
+
+def test_a_prompt_for_pictures_has_no_text():
+    with pytest.raises(ModelError) as caught:
+        PromptTuning(text="good").initialize(object())
+    assert caught.value.code == "adaptation.text-of-pictures"

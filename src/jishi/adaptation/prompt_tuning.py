@@ -1,7 +1,8 @@
 """Learnt words before the text, read like any other (prompt tuning, arXiv:2104.08691): the fewest weights, for large models.
 
-They begin as the words of `text`, or as words of the vocabulary, and take no place from the text. What is learnt can't be folded
-in: a bundle keeps it beside the plain model. Small models seldom reach `lora` with it, as the paper says.
+They begin as the words of `text`, or as words of the vocabulary, and take no place from the text; with pictures they are patches
+(arXiv:2203.12119). What is learnt can't be folded in: a bundle keeps it beside the plain model. Small models seldom reach `lora`
+with it, as the paper says.
 """
 
 import inspect
@@ -12,6 +13,7 @@ import torch
 from annotated_types import Ge
 from torch import nn
 
+from jishi.adaptation import _patches
 from jishi.core.contracts import Adaptation, Objective, option
 from jishi.core.errors import ModelError
 from jishi.models import adapters, heads
@@ -19,7 +21,7 @@ from jishi.models import adapters, heads
 
 @dataclass(frozen=True)
 class PromptTuning(Adaptation):
-    """The head learns in full, and the embeddings of some words before the text."""
+    """The head learns in full, and the embeddings of some words before the text, or of some patches behind those of a picture."""
 
     learning_rate = 3e-2
     beside = True
@@ -34,9 +36,11 @@ class PromptTuning(Adaptation):
     ids: tuple[int, ...] = option((), "Filled in: the tokens of `text`.", "由 `text` 得出的词元编号（自动填写）。")
 
     def initialize(self, processor: Any) -> Self:
-        """Raises ModelError where the text has no token, or more than there are words."""
+        """Raises ModelError where the text has no token, or more than there are words, or pictures are read."""
         if not self.text:
             return self
+        if not callable(getattr(processor, "tokenize", None)):
+            raise ModelError("adaptation.text-of-pictures", given=self.text)
         ids = processor(self.text, add_special_tokens=False, verbose=False)["input_ids"]
         if not 0 < len(ids) <= self.tokens:
             raise ModelError("adaptation.prompt-length", given=len(ids), allowed=self.tokens)
@@ -44,6 +48,10 @@ class PromptTuning(Adaptation):
 
     def apply(self, model: Any, objective: Objective) -> Any:  # noqa: ARG002
         reader = model.get_encoder() if model.config.is_encoder_decoder else heads.backbone(model)
+        if model.main_input_name == "pixel_values" and (patches := _patches.among(reader, self.tokens)):
+            heads.freeze(model)
+            adapters.hold(reader, patches)
+            return model
         table = next((one for one in reader.modules() if isinstance(one, nn.Embedding)), None)
         if model.main_input_name != "input_ids" or table is None:
             raise ModelError("adaptation.no-words", given=type(model).__name__)
