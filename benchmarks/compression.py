@@ -42,21 +42,15 @@ class Case:
 E5 = {"name": "e5-small", "vocabulary": "scripts"}
 WAYS = {"onnx": ["onnx"], "int8": ["int8"], "int4": ["int4"]}
 WIDTH, LAYERS = {"name": "pruning", "width": 0.5}, {"name": "pruning", "width": 0.0, "layers": 0.5}
-PLAIN = {
-    "name": "low-rank",
-    "share": 0.667,
-    "rows": 0,
-    "heal": False,
-}  # what as much is left of as of pruning, width 0.5
-AWARE = {"name": "low-rank", "share": 0.667, "heal": False}
+THIRD = {"name": "low-rank", "share": 0.667}  # as much stays as with pruning, width 0.5
 HALF = {"name": "low-rank", "share": 0.5}
 TUNED = {
     "int8": ["int8"],
-    "low-rank, share 0.667, rows 0, no healing": [PLAIN],
-    "low-rank, share 0.667, no healing": [AWARE],
-    "low-rank, share 0.5, no healing": [{**HALF, "heal": False}],
-    "low-rank, share 0.5, no healing; int8": [{**HALF, "heal": False}, "int8"],
+    "low-rank, share 0.667, rows 0": [{**THIRD, "rows": 0}],
+    "low-rank, share 0.667": [THIRD],
     "low-rank, share 0.5": [HALF],
+    "low-rank, share 0.5; int8": [HALF, "int8"],
+    "low-rank, share 0.5, heal": [{**HALF, "heal": True}],
     "pruning, width 0.5": [WIDTH],
     "pruning, layers 0.5": [LAYERS],
     "pruning, width 0.5; int8": [WIDTH, "int8"],

@@ -128,8 +128,8 @@ def test_so_many_weights_stay_and_no_more(share):
 
 def test_each_block_is_taught_by_its_own_or_nothing_is():
     given = predictor("bert")
-    assert LowRank(taught=0.3).apply(given, ROWS).teaching == Teaching(0.3, 1.0, ((0, 0), (1, 1)))
-    assert LowRank(heal=False).apply(given, ROWS).teaching is None
+    assert LowRank(heal=True, taught=0.3).apply(given, ROWS).teaching == Teaching(0.3, 1.0, ((0, 0), (1, 1)))
+    assert LowRank().apply(given, ROWS).teaching is None
 
 
 @pytest.mark.parametrize(("code", "rows"), [("compress.few-rows", 3), ("compress.merge-first", 40)])

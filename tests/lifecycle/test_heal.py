@@ -79,7 +79,7 @@ def test_what_does_not_heal_is_not_written(run, tmp_path, monkeypatch):
 
 
 def test_thin_matrices_heal_and_become_a_graph_that_integers_follow(run, tmp_path):
-    method = [{"name": "low-rank", "share": 0.4}, "int8"]
+    method = [{"name": "low-rank", "share": 0.4, "heal": True}, "int8"]
     told = jishi.compress(run / "bundle", method=method, out=tmp_path / "small", train=TRAIN, tolerance=0.2)
     thin, integers = told["hops"]
     assert thin["healed"]["steps"] == 4 * 8 and thin["healed"]["loss"] < thin["healed"]["first_loss"]
@@ -104,7 +104,13 @@ def test_the_graph_of_thin_matrices_is_that_of_the_healed_model(run, tmp_path, m
 
     monkeypatch.setattr(lifecycle_heal, "heal", scrambled)
     with pytest.raises(BundleError) as caught:
-        jishi.compress(run / "bundle", method=["low-rank"], out=tmp_path / "small", train=TRAIN, tolerance=0.2)
+        jishi.compress(
+            run / "bundle",
+            method=[{"name": "low-rank", "heal": True}],
+            out=tmp_path / "small",
+            train=TRAIN,
+            tolerance=0.2,
+        )
     assert caught.value.code == "compress.loses" and not list(tmp_path.iterdir())
 
 

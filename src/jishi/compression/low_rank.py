@@ -1,4 +1,4 @@
-"""Every matrix of the blocks as two thinner ones, chosen by what rows of the task put through it; then taught again."""
+"""Every matrix of the blocks as two thinner ones, chosen by what rows of the task put through it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ NAME = "low-rank"
 @dataclass(frozen=True)
 class LowRank(Compressor):
     """For models of blocks with linear layers, each of which becomes two after another. What comes of it is an ONNX graph, for no
-    family's configuration has words for such layers; `int8` and `int4` may follow. `train` says how long what is left learns."""
+    family's configuration has words for such layers; `int8` and `int4` may follow."""
 
     learns = True
 
@@ -30,9 +30,9 @@ class LowRank(Compressor):
         "用其输入为损失加权的训练数据行数（arXiv:2403.07378）；0 为普通奇异值分解。",
     )
     heal: bool = option(
-        True,
-        "Train what is left, by the task and by the model given; without, it comes at once.",
-        "用任务与原模型训练剩余部分；关闭则立即得到结果。",
+        False,
+        "Train what is left as `train` says, by the task and by the model given.",
+        "按 `train` 的设置，用任务与原模型训练剩余部分。",
     )
     taught: Annotated[float, Ge(0), Le(1)] = option(
         0.5,

@@ -22,6 +22,7 @@ from jishi.lifecycle.goal import Goal
 from jishi.lifecycle.judged import Judged, judged
 from jishi.models import adapters
 from jishi.models.folder import GRAPH
+from jishi.models.graph_model import Graph
 from jishi.predictor import Predictor
 from jishi.training.run import versions
 from jishi.training.spec import TrainSpec
@@ -175,6 +176,8 @@ def hop(
         bundle.describe(folder, record, probes, card.card(record))
         made = Predictor.load(folder)
         made.replay()
+    if isinstance(made.model, Graph):
+        made.model.folder = target  # what stands beside it is read when it is asked for
     return replace(made, path=target), changed, found
 
 
