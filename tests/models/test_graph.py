@@ -137,6 +137,25 @@ def test_streams_of_a_graph_share_its_steps(decoder):
     assert said == [list(task.stream(model, row, processor)) for row in features]
 
 
+def test_whole_answers_of_a_graph_are_those_of_its_model(decoder):
+    task, rows, model, built, processor = decoder
+    task = replace(task, decoding=Decoding(max_new_tokens=12))
+    features = [task.encode(row, processor) for row in rows]
+    first, *rest = task.begin(built, task.collate(features, processor))
+    late = task.begin(built, task.collate(features[:1], processor))  # joins those that are being written
+    assert len(together._of[built].groups) == 1
+    said = []
+    for steps in [first, *rest, *late]:
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                said.append(end.value[:, 0].tolist())
+                break
+    own = [output[:, 0].tolist() for output in inference.outputs(task, model, features, processor)]
+    assert said == [*own, own[0]]
+
+
 def test_a_graph_streams_what_its_model_streams(writer):
     task, rows, model, built, processor = writer
     task = replace(task, decoding=Decoding(max_new_tokens=12))

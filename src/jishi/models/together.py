@@ -161,10 +161,9 @@ def _whole(together: Together, row: Row) -> Generator[None, None, torch.Tensor]:
 
 def shares(model: Any) -> bool:
     """Whether what a model writes may share its steps, by what it takes and what it is made to keep."""
-    if isinstance(model, Graph):
-        return memory.remembers(model.inputs) and PLACE in model.inputs
-    config = whole(model).config
-    return not config.is_encoder_decoder and PLACE in taken(model) and memory.is_plain(memory.empty(config))
+    if model.config.is_encoder_decoder or PLACE not in taken(model):
+        return False
+    return isinstance(model, Graph) or memory.is_plain(memory.empty(whole(model).config))
 
 
 def _chosen(logits: torch.Tensor, rows: Sequence[Row]) -> torch.Tensor:
