@@ -13,8 +13,9 @@ from live import live
 EXAMPLES = 8  # generated requests of an operation and a kind
 ASKED = {"/classify": "reviews", "/api/v1/predict": "reviews", "/score": "similar", "/rerank": "similar"}
 ASKED |= {"/v1/rerank": "similar", "/v1/embeddings": "similar"}  # all else is asked of the writer
-SENSE = {  # what a document can't say: that a model has this column, and no labels; who speaks last
+SENSE = {  # what a document can't say: that a model has this column, and no labels; who speaks last; one text a stream
     "/v1/chat/completions": {"messages": [{"role": "user", "content": "hello"}]},
+    "/v1/completions": {"prompt": "good", "stream": True},
     "/v1/embeddings": {"dimensions": None},
     "/v2/models/{name}/infer": {"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["good"]}]},
     **{path: {"label": None} for path in ("/score", "/rerank", "/v1/rerank")},
