@@ -69,7 +69,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         made = jishi.finetune(
-            data={"train": str(options.data / "banking77"), "train_rows": 770}, out=str(folder / "run"), model=BASE,
+            data={"train": str(options.data / "banking77"), "train_rows": 770, "test_rows": 200},
+            out=str(folder / "run"), model=BASE,
             task={"name": "text-classification", "max_length": 64}, adapt="frozen", train={"epochs": 0, "fit_head": "before"},
         )  # fmt: skip
         bundle = str(made.bundle)
