@@ -37,9 +37,6 @@ HEADERS = {
     "zh": "方式 | 首个回答，秒 | 最快 | 此时内存",
 }
 LIBRARIES = {
-    "transformers pipeline": (
-        "from transformers import pipeline; pipeline('text-classification', {bundle!r}, device='cpu')({text!r})"
-    ),
     "sentence-transformers": (
         "from sentence_transformers import SentenceTransformer; "
         "SentenceTransformer({base!r}, device='cpu').encode({text!r})"
