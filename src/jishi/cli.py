@@ -291,7 +291,9 @@ def serve(words: Words = None, as_json: Json = False, debug: Debug = False, lang
     """Answer over HTTP, with a page to try it. 启动 HTTP 服务与试用页面。"""
 
     def run() -> None:
-        bundles, overrides = several(words, api.spec_of("serve"))
+        from jishi.serving.spec import ServeSpec  # alone: the specs of other verbs load torch
+
+        bundles, overrides = several(words, ServeSpec)
         alone = bundles[0] if len(bundles) == 1 and "=" not in bundles[0] else None  # a spec file, too
         api.serve(alone or ({"bundle": bundles} if bundles else None), overrides=overrides)
 
