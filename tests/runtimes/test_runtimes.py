@@ -5,7 +5,9 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
+import httpx
 import numpy
 import pytest
 
@@ -22,18 +24,26 @@ pytest.importorskip("onnxruntime")
 GRAPHS = [name for name in registry.names(Runtime) if registry.get(Runtime, name).reads.endswith(".onnx")]
 
 
-@pytest.fixture(scope="module")
-def bundles(tmp_path_factory):
-    """A bundle of weights, and the graph made of it."""
-    folder = tmp_path_factory.mktemp("runtimes")
-    rows = [{**row, "text": f"{row['text']} {i}"} for i in range(6) for row in ROWS["text-classification"]]
+def made(folder, task, **train):
+    """A bundle of weights for a task, and the graph made of it."""
+    rows = [{**row, "text": f"{row['text']} {i}"} for i in range(6) for row in ROWS[task]]
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     jishi.finetune(
-        data=folder / "rows.jsonl", out=folder / "run", task="text-classification",
-        model={"name": "text-cnn", "size": "nano"}, train={"epochs": 4, "batch_size": 8, "learning_rate": 3e-3, "threads": 1},
+        data=folder / "rows.jsonl", out=folder / "run", task=task, model={"name": "text-cnn", "size": "nano"},
+        train={"batch_size": 8, "threads": 1, **train},
     )  # fmt: skip
     jishi.compress(folder / "run" / "bundle", method=["onnx"], out=folder / "graph")
     return folder / "run" / "bundle", folder / "graph"
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory):
+    return made(tmp_path_factory.mktemp("runtimes"), "text-classification", epochs=4, learning_rate=3e-3)
+
+
+@pytest.fixture(scope="module")
+def vectors(tmp_path_factory):
+    return made(tmp_path_factory.mktemp("vectors"), "sentence-similarity", epochs=1)
 
 
 @pytest.mark.parametrize("name", GRAPHS)
@@ -94,26 +104,11 @@ ALONE = """
 import json, sys
 from jishi.lifecycle import search
 from jishi.predictor import Predictor
-import jishi.serving.serve
 predictor = Predictor.load(sys.argv[1], runtime=sys.argv[2])
 predictor.replay()
 answers = predictor.predict(json.loads(sys.argv[3]))
 print(json.dumps([answers, "torch" in sys.modules]))
 """
-
-
-@pytest.fixture(scope="module")
-def vectors(tmp_path_factory):
-    """A bundle of weights that makes vectors, and the graph made of it."""
-    folder = tmp_path_factory.mktemp("vectors")
-    rows = [{**row, "text": f"{row['text']} {i}"} for i in range(6) for row in ROWS["sentence-similarity"]]
-    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    jishi.finetune(
-        data=folder / "rows.jsonl", out=folder / "run", task="sentence-similarity",
-        model={"name": "text-cnn", "size": "nano"}, train={"epochs": 1, "batch_size": 8, "threads": 1},
-    )  # fmt: skip
-    jishi.compress(folder / "run" / "bundle", method=["onnx"], out=folder / "graph")
-    return folder / "run" / "bundle", folder / "graph"
 
 
 @pytest.mark.parametrize("name", GRAPHS)
@@ -135,3 +130,31 @@ def test_a_graph_answers_without_torch(kind, name, request):
 def test_texts_are_searched_by_a_graph_as_by_the_model(vectors):
     old, new = (search.embed(Predictor.load(path), ["很好用", "good value"]) for path in vectors)
     assert old.shape == new.shape and numpy.abs(old - new).max() < 1e-5
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what a process has loaded is read off /proc")
+def test_the_command_that_serves_a_graph_does_not_load_torch(bundles):
+    loaded = {}
+    for path, runtime in zip(bundles, ("torch", "onnxruntime"), strict=True):
+        command = [
+            sys.executable,
+            "-m",
+            "jishi",
+            "serve",
+            f"bundle={path}",
+            "port=0",
+            f"runtime={runtime}",
+            "--lang",
+            "en",
+        ]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                url = next(word for word in process.stdout.readline().split() if word.startswith("http"))
+                assert (
+                    httpx.post(f"{url}/api/v1/predict", json={"inputs": ["很好用 😀"]}, trust_env=False).status_code
+                    == 200
+                )
+                loaded[runtime] = "libtorch" in Path(f"/proc/{process.pid}/maps").read_text()
+            finally:
+                process.terminate()
+    assert loaded == {"torch": True, "onnxruntime": False}

@@ -110,17 +110,19 @@ def test_a_row_that_nobody_waits_for_is_left(writer, start):
     assert not batcher._open
 
 
-def test_rows_that_can_not_be_begun_together_are_answered_apart(start):
+def test_rows_that_can_not_be_begun_together_are_answered_apart_and_the_log_says_why(start, caplog):
     assert results(start().submit([2, "unreadable"])) == ["2 at once", "unreadable at once"]
+    assert "begun together" in caplog.text and "MemoryError" in caplog.text
 
 
-def test_rows_whose_step_failed_are_answered_apart(writer, start):
+def test_rows_whose_step_failed_are_answered_apart_and_the_log_says_why(writer, start, caplog):
     def at(step):
         if step == 3:
             raise MemoryError
 
     writer.at = at
     assert results(start().submit([4, 3])) == ["4 written", "3 at once"]
+    assert "a step failed" in caplog.text and "MemoryError" in caplog.text
 
 
 def test_other_work_has_its_turn_between_two_steps(writer, start):

@@ -168,8 +168,14 @@ class _Search:
         with self.wanted.on.pool(attempt.work) if self.wanted.on else nullcontext(here) as self.pool:
             with ThreadPoolExecutor(self.pool.processes) as threads:
                 begun = [threads.submit(self._work) for _ in range(self.pool.processes)]
-                while wait(begun, LOOK_SECONDS).not_done:
-                    self.stopped = self.stopped or handle.stop
+                try:
+                    while wait(begun, LOOK_SECONDS).not_done:
+                        self.stopped = self.stopped or handle.stop
+                except (
+                    BaseException
+                ):  # Ctrl-C, where no face takes it: nothing is begun any more, and what runs here ends
+                    self.stopped = handle.stop = True
+                    raise
             for one in begun:
                 one.result()
 

@@ -48,6 +48,7 @@ def to(batch: Batch, device: torch.device) -> Batch:
 
 
 def batch(task: Task, model: Any, features: Sequence[Features], processor: Any) -> Batch:
+    """Rows as a model is asked about them: a graph in arrays where the task has such, any other in tensors on its device."""
     if isinstance(model, Graph):
         return task.arrays(features, processor)
     return to(task.collate(features, processor), model.device)

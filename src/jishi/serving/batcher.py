@@ -173,7 +173,8 @@ class Batcher:
         self._observe(len(waited))
         try:
             begun = self._begin([item.features or {} for item in waited])
-        except Exception:
+        except Exception as error:
+            log.error("rows could not be begun together and are answered one by one", exc_info=error)
             self._alone(waited)
             return
         for place, steps in begun.items():
@@ -212,7 +213,8 @@ class Batcher:
             if item.future.set_running_or_notify_cancel():
                 item.future.set_result(end.value)
             return False
-        except Exception:  # whose fault it is, is not known: those that shared the step are answered apart
+        except Exception as error:  # whose fault it is, is not known: those that shared the step are answered apart
+            log.error("a step failed, and an answer is written anew by itself", exc_info=error)
             self._answered([item])
             return False
         item.steps = steps
