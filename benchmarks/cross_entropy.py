@@ -46,7 +46,7 @@ def measured(name: str, precision: str, positions: int, vocabulary: int) -> tupl
     from torch.nn.functional import cross_entropy
     from torch.utils.checkpoint import checkpoint
 
-    from jishi.lifecycle.rounds import resident_bytes
+    from jishi.lifecycle.footprint import resident_bytes
     from jishi.models.cross_entropy import Total
 
     torch.set_num_threads(1)

@@ -18,11 +18,12 @@ from pathlib import Path
 LIMIT = 2 * 2**30
 WORDS = {"good": ["很好用", "lovely", "物流快", "works well"], "bad": ["质量差", "awful", "坏了", "broke at once"]}
 MEASURED = """
-import json, resource, sys
+import json, sys
 import jishi
+from jishi.lifecycle.footprint import resident_bytes
 found = jishi.evaluate(sys.argv[1], data=sys.argv[2])
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-print(json.dumps({"rows": found["rows"], "sample": found["sample"], "score": found["scores"]["accuracy"], "peak": peak}))
+told = {"rows": found["rows"], "sample": found["sample"], "score": found["scores"]["accuracy"], "peak": resident_bytes()}
+print(json.dumps(told))
 """
 
 

@@ -361,7 +361,7 @@ def with_loss(model: Any, shifted: bool = False) -> Any:
 
 
 def peak_memory() -> float:
-    from jishi.lifecycle.rounds import resident_bytes
+    from jishi.lifecycle.footprint import resident_bytes
 
     return resident_bytes()
 

@@ -23,7 +23,8 @@ from jishi.data.infer import infer
 from jishi.data.prepare import prepare
 from jishi.data.spec import DataSpec
 from jishi.lifecycle import card, processes, report, rounds, semi_supervised
-from jishi.lifecycle.rounds import Listener, Trained, resident_bytes
+from jishi.lifecycle.footprint import resident_bytes
+from jishi.lifecycle.rounds import Listener, Trained
 from jishi.lifecycle.semi_supervised import Others, UnlabelledSpec
 from jishi.models import adapters, heads, learnt, load
 from jishi.models.inference import outputs
