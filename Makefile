@@ -17,7 +17,7 @@ demo: $(VENV)/demo.stamp  ## Reviews to a served model in minutes; JISHI_DEMO=ch
 	@$(BIN)/python examples/demo.py
 
 test: $(VENV)/dev.stamp  ## Run the tests; ARGS="-m 'not slow'" goes to pytest
-	@$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile $(ARGS)  # a process each core, so a thread each process
 
 check: $(VENV)/dev.stamp  ## Lint, format, types and the rules of the house
 	@$(BIN)/ruff check .
