@@ -64,7 +64,8 @@ def run(name: str, options: argparse.Namespace) -> dict[str, Any]:
     one = SETS[name]
     spec = {
         "data": {
-            "train": str(options.data / name), "train_rows": one["rows"], "validation_rows": VALIDATION_ROWS, "test_rows": TEST_ROWS,
+            "train": str(options.data / name), "train_rows": one["rows"], "validation_rows": VALIDATION_ROWS,
+            "test_rows": TEST_ROWS,
         },
         "model": one["model"], "task": one["task"], "train": {"threads": 1},
     }  # fmt: skip

@@ -138,13 +138,23 @@ def evaluate(source: Source = None, /, *, overrides: Sequence[str] = (), **setti
     return evaluate(read(EvaluateSpec, source, settings, overrides))
 
 
-def compress(source: Source = None, /, *, overrides: Sequence[str] = (), **settings: Any) -> dict[str, Any]:
-    """Make a bundle smaller or quicker: what comes of it is written only where it answers, and scores, as the first does."""
+def compress(
+    source: Source = None,
+    /,
+    *,
+    overrides: Sequence[str] = (),
+    listen: Callable[[Event], None] = lambda _: None,
+    **settings: Any,
+) -> dict[str, Any]:
+    """Make a bundle smaller or quicker: what comes of it is written only where it answers, and scores, as the first does.
+
+    `listen` hears the training of what is left, where a method takes parts away.
+    """
     from jishi.lifecycle import frontier
     from jishi.lifecycle.compress import CompressSpec, compress
 
     wanted = read(CompressSpec, source, settings, overrides)
-    return compress(wanted) if wanted.search is None else frontier.search(wanted, wanted.search)
+    return compress(wanted, listen) if wanted.search is None else frontier.search(wanted, wanted.search, listen)
 
 
 def benchmark(

@@ -1,18 +1,29 @@
 """The commands that make bundles smaller and hold them beside each other: `jishi compress`, `jishi benchmark`."""
 
+import sys
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
 from jishi import api
-from jishi.command import Debug, Json, Lang, Words, asked, guarded, show
+from jishi.command import Debug, Json, Lang, Words, guarded, show, split
 from jishi.core.i18n import text
 
 
 def compress(words: Words = None, as_json: Json = False, debug: Debug = False, lang: Lang = None) -> None:
     """Make a bundle smaller or quicker, answers held to it. 压缩模型包，并核对其答案。"""
-    guarded(lambda: show(asked(api.compress, words), as_json, _hops), as_json, debug, lang)
+
+    def run() -> None:
+        from jishi import terminal
+
+        main, overrides = split(words)
+        with terminal.Training() as training:
+            told = api.compress(main, overrides=overrides, listen=training.hear if watched else lambda _: None)
+        show(told, as_json, _hops)
+
+    watched = sys.stdout.isatty() and not as_json
+    guarded(run, as_json, debug, lang)
 
 
 def benchmark(

@@ -1,13 +1,18 @@
 """A bundle of which half is taken out, taught again on its training rows, and held to the answers of the whole."""
 
+import math
+
+import numpy as np
 import pytest
 import torch
+from torch.nn.functional import cross_entropy
 from transformers import AutoModelForSequenceClassification
 
 import jishi
 from commands import jsonl
 from jishi.core import bundle
 from jishi.core.errors import BundleError, UsageError
+from jishi.data.dataset import Dataset
 from jishi.lifecycle import heal as lifecycle_heal
 from jishi.training.imitation import Imitation
 
@@ -32,14 +37,16 @@ def run(tmp_path_factory):
     return folder / "run"
 
 
-def pruned(run, out, **train):
+def pruned(run, out, listen=lambda _: None, **train):
     method = {"name": "pruning", "width": 0.75, "layers": 0.5}
-    return jishi.compress(run / "bundle", method=[method], out=out, train=TRAIN | train, tolerance=0.2)
+    return jishi.compress(run / "bundle", method=[method], out=out, train=TRAIN | train, tolerance=0.2, listen=listen)
 
 
 def test_what_is_left_is_smaller_and_heals(run, tmp_path):
-    told = pruned(run, tmp_path / "small")
+    heard = []
+    told = pruned(run, tmp_path / "small", listen=heard.append)
     (hop,) = told["hops"]
+    assert [event.step for event in heard if event.kind == "step"] == list(range(1, 4 * 8 + 1))
     assert hop["healed"]["steps"] == 4 * 8 and hop["healed"]["loss"] < hop["healed"]["first_loss"]
     assert told["bytes"]["after"] < told["bytes"]["before"] and hop["after"] >= hop["before"] - 0.2
     record, first = bundle.read(tmp_path / "small").record, bundle.read(run / "bundle")
@@ -48,6 +55,22 @@ def test_what_is_left_is_smaller_and_heals(run, tmp_path):
     config = AutoModelForSequenceClassification.from_pretrained(tmp_path / "small").config
     assert (config.backbone["num_hidden_layers"], config.backbone["intermediate_size"]) == (1, 64)
     assert jishi.load(tmp_path / "small").replay().flips == 0
+
+
+def test_confidences_are_fitted_to_what_is_left(run, tmp_path):
+    pruned(run, tmp_path / "small", learning_rate=3e-4)  # so little that it is not sure of itself
+    before, after = (jishi.load(path) for path in (run / "bundle", tmp_path / "small"))
+    rows = Dataset.load(run / "data").validation
+    logits = torch.tensor(np.array([np.asarray(one) for one in after.outputs(rows)]))
+    truth = torch.tensor([after.task.labels.index(row["label"]) for row in rows])
+
+    def cost(temperature):  # the surprise of the labels, and a normal prior of the logarithm with deviation 0.5
+        surprise = cross_entropy(logits / temperature, truth, reduction="sum").item()
+        return surprise + math.log(temperature) ** 2 / (2 * 0.5**2)
+
+    fitted = after.task.temperature
+    assert fitted != pytest.approx(before.task.temperature, rel=1e-4)
+    assert cost(fitted) < min(cost(fitted * 1.01), cost(fitted / 1.01))
 
 
 def test_the_model_it_comes_of_stays_as_it_was(run, tmp_path):

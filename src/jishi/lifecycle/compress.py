@@ -18,8 +18,10 @@ from jishi.core.kept import keep
 from jishi.core.values import Compressed
 from jishi.data.spec import DataSpec
 from jishi.lifecycle import card, heal, parity
+from jishi.lifecycle.calibration import calibrated
 from jishi.lifecycle.goal import Goal
 from jishi.lifecycle.judged import Judged, judged
+from jishi.lifecycle.rounds import Listener
 from jishi.models import adapters
 from jishi.models.folder import GRAPH
 from jishi.models.graph_model import Graph
@@ -67,16 +69,18 @@ class CompressSpec:
     )
 
 
-def compress(wanted: CompressSpec) -> dict[str, Any]:
+def compress(wanted: CompressSpec, listen: Listener) -> dict[str, Any]:
     """{"out", "bytes" before and after, "hops": what each method changed}. Nothing is written where one changes too much.
+
+    `listen` hears the training of what is left where a method took parts away.
 
     Raises BundleError there, UsageError, DataError or ModelError where a method can't be used.
     """
-    with begun(wanted) as start:
+    with begun(wanted, listen) as start:
         hops, here, last = [], start.first, start.answers
         for place, method in enumerate(wanted.method, start=1):
             target = Path(wanted.out) if place == len(wanted.method) else start.folder / f"hop-{place}"
-            here, changed, last = hop(wanted, method, here, start.rows, (start.answers, last), target)
+            here, changed, last = hop(wanted, start, method, here, last, target)
             hops.append(changed)
     sizes = {BEFORE: _bytes(Path(wanted.bundle)), "after": _bytes(Path(wanted.out))}
     return {"out": wanted.out, "runtime": here.runtime, "bytes": sizes, "part": start.rows.part, "hops": hops}
@@ -84,23 +88,24 @@ def compress(wanted: CompressSpec) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Begun:
-    """The bundle given, the rows that judge, its answers to them, and a folder that is gone afterwards."""
+    """The bundle given, the rows that judge, its answers to them, a folder that is gone afterwards, and who hears."""
 
     first: Predictor
     rows: Judged
     answers: Sequence[Prediction]
     folder: Path
+    listen: Listener
 
 
 @contextmanager
-def begun(wanted: CompressSpec) -> Iterator[Begun]:
+def begun(wanted: CompressSpec, listen: Listener) -> Iterator[Begun]:
     """Raises UsageError and DataError where a spec can't be carried out, BundleError where the bundle is not what it was."""
     _check(wanted)
     first = Predictor.load(wanted.bundle)
     first.replay()
     with tempfile.TemporaryDirectory() as folder:
         rows = _rows(wanted, first, Path(folder) / "data")
-        yield Begun(first, rows, keep(first.examine(rows.rows)), Path(folder))
+        yield Begun(first, rows, keep(first.examine(rows.rows)), Path(folder), listen)
 
 
 def _check(wanted: CompressSpec) -> None:
@@ -128,25 +133,20 @@ def _rows(wanted: CompressSpec, first: Predictor, folder: Path) -> Judged:
 
 
 def hop(
-    wanted: CompressSpec,
-    method: Compressor,
-    here: Predictor,
-    rows: Judged,
-    answers: tuple[Sequence[Prediction], Sequence[Prediction]],
-    target: Path,
+    wanted: CompressSpec, start: Begun, method: Compressor, here: Predictor, last: Sequence[Prediction], target: Path
 ) -> tuple[Predictor, dict[str, Any], Sequence[Prediction]]:
     """One method: what comes of it is written, read back, compared, and published if it may be; what it changed; its answers.
 
-    `answers` are those of the bundle given, to which its score is held, and of `here`.
+    `last` are the answers of `here`; the score is held to that of the bundle given.
     """
-    name = registry.name_of(method)
+    name, rows = registry.name_of(method), start.rows
     if method.learns and not rows.train:
         raise UsageError("compress.needs-rows", method=name)
     tried = rows.train if method.learns else [here.from_json(probe["row"]) for probe in here.probes]
     made_of, healed = Compressed(*method.apply(here, tried)), {}
     if made_of.teaching:
         with tempfile.TemporaryDirectory() as own:
-            healed = {"healed": heal.heal(made_of, here, rows, wanted.train, Path(own))}
+            healed = {"healed": heal.heal(made_of, here, rows, wanted.train, Path(own), start.listen)}
     model, processor = made_of.written(made_of.model), made_of.processor
     apart = isinstance(model, nn.Module) and adapters.weights(model)
     alone = {key: value for key, value in here.record.items() if key != "base"}  # it brings its own weights and words
@@ -154,10 +154,12 @@ def hop(
         bundle.fill(folder, adapters.Apart(model) if apart else model, processor)
         bundle.describe(folder, alone, here.probes, "")
         made = Predictor.load(folder)
+        if not method.lossless:
+            made = calibrated(made, rows.validation)
+            alone["task"] = spec.dump(made.task)
         found = keep(made.examine(rows.rows))
-        first, last = answers
         probed, moved = parity.probed(here, made), parity.difference(last, found)
-        evaluation = wanted.evaluate.evaluate(made, rows.rows, predictions=found, rivals={BEFORE: first})
+        evaluation = wanted.evaluate.evaluate(made, rows.rows, predictions=found, rivals={BEFORE: start.answers})
         pair = _pair(evaluation)
         if method.lossless:
             parity.same(name, probed, moved)

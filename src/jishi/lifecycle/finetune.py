@@ -23,6 +23,7 @@ from jishi.data.infer import infer
 from jishi.data.prepare import prepare
 from jishi.data.spec import DataSpec
 from jishi.lifecycle import card, processes, report, rounds, semi_supervised
+from jishi.lifecycle.calibration import calibrated
 from jishi.lifecycle.footprint import resident_bytes
 from jishi.lifecycle.rounds import Listener, Trained
 from jishi.lifecycle.semi_supervised import Others, UnlabelledSpec
@@ -40,7 +41,7 @@ from jishi.training.storage import Store
 
 PARITY_ROWS = 64  # held-out rows answered before and after a merge
 COIN_TOSS = 1e-2  # a token chosen by less may be another one after a merge
-CALIBRATION_ROWS = 10_000  # validation rows that confidences are fitted on: their outputs are held at once
+ANSWERED_ROWS = 10_000  # that a rival is asked at once
 
 
 @dataclass(frozen=True)
@@ -258,12 +259,10 @@ def _loop(
 
 def _conclude(wanted: FinetuneSpec, run: Run, begun: Begun, trained: Trained, resources: dict[str, Any]) -> Result:
     """Merge, calibrate, evaluate, write the bundle, read it back and hold it to its probes."""
-    task, adapted, apart = begun.task, begun.loop.model, wanted.bundle == "adapter"
+    adapted, apart = begun.loop.model, wanted.bundle == "adapter"
     merged, parity = (learnt.plain(adapted), []) if apart else _merged(begun)
-    if begun.data.validation is not None and type(task).calibrate is not Task.calibrate:
-        some = _spread(begun.data.validation, CALIBRATION_ROWS)
-        task = task.calibrate(_outputs(begun, merged, some), some)
-    predictor = Predictor(merged, task, begun.processor, {})
+    predictor = calibrated(Predictor(merged, begun.task, begun.processor, {}), begun.data.validation)
+    task = predictor.task
     rival = task.baseline(begun.data.train)
     evaluation = wanted.evaluate.evaluate(
         predictor,
@@ -309,15 +308,10 @@ def _merged(begun: Begun) -> tuple[Any, list[dict[str, Any]]]:
     return merged, [{"hop": "merge", "rows": len(sample), "max_difference": moved}]
 
 
-def _spread(rows: Sequence[Row], count: int) -> Sequence[Row]:
-    """All rows, or so many of them at even distances."""
-    return rows if len(rows) <= count else [rows[index * len(rows) // count] for index in range(count)]
-
-
 def _answers(rival: Rival, rows: Sequence[Row]) -> Iterator[Prediction]:
     """What a rival says, some rows at a time."""
     source = iter(rows)
-    while some := list(islice(source, CALIBRATION_ROWS)):
+    while some := list(islice(source, ANSWERED_ROWS)):
         yield from rival.predict(some)
 
 

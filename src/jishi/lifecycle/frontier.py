@@ -14,15 +14,16 @@ from jishi.core.errors import BundleError, JishiError
 from jishi.lifecycle import benchmark, compress
 from jishi.lifecycle.compress import Begun, CompressSpec
 from jishi.lifecycle.goal import MEASURED, Goal
+from jishi.lifecycle.rounds import Listener
 
 Chain = tuple[Compressor, ...]
 FIGURES = ("p50", "p99", "memory", "bytes", "runtime")
 
 
-def search(wanted: CompressSpec, goal: Goal) -> dict[str, Any]:
+def search(wanted: CompressSpec, goal: Goal, listen: Listener) -> dict[str, Any]:
     """As `compress`, with "method" that was chosen, "tried": figures of each, the bundle given first, and "refused": why others
     are not among them. Raises BundleError where none holds, or none keeps to the goal; nothing is written then."""
-    with compress.begun(wanted) as start:
+    with compress.begun(wanted, listen) as start:
         made: dict[str, dict[str, Any]] = {}
         refused: list[dict[str, str]] = []
         known: dict[Chain, Any] = {(): (start.first, [], start.answers)}
@@ -93,7 +94,7 @@ def _reached(wanted: CompressSpec, start: Begun, chain: Chain, known: dict[Chain
         try:
             here, hops, last = _reached(wanted, start, chain[:-1], known)
             target = start.folder / "tried" / str(len(known)) / _name(chain)
-            made, hop, found = compress.hop(wanted, chain[-1], here, start.rows, (start.answers, last), target)
+            made, hop, found = compress.hop(wanted, start, chain[-1], here, last, target)
             known[chain] = made, [*hops, hop], found
         except JishiError as error:
             known[chain] = error

@@ -10,13 +10,16 @@ from jishi.core.contracts import Adaptation
 from jishi.core.errors import UsageError
 from jishi.core.values import Compressed
 from jishi.lifecycle.judged import Judged
+from jishi.lifecycle.rounds import Listener
 from jishi.predictor import Predictor
 from jishi.training.imitation import Imitation
 from jishi.training.loop import Loop
 from jishi.training.spec import TrainSpec
 
 
-def heal(made: Compressed, taught_by: Predictor, rows: Judged, train: TrainSpec, folder: Path) -> Mapping[str, Any]:
+def heal(
+    made: Compressed, taught_by: Predictor, rows: Judged, train: TrainSpec, folder: Path, listen: Listener
+) -> Mapping[str, Any]:
     """Train the model that was made, in place; what is told of it. The best on validation rows is kept, where others judge.
 
     Raises UsageError where the task's loss can't be softened by another's, TrainingError as training does.
@@ -29,11 +32,12 @@ def heal(made: Compressed, taught_by: Predictor, rows: Judged, train: TrainSpec,
         learning = replace(train, regularize=(*train.regularize, imitation))
     loop = Loop(
         made.model, task, made.processor, learning,
-        train=rows.train, validation=rows.data.validation if rows.part == "test" else None, head=[],
+        train=rows.train, validation=rows.validation, head=[],
         learning_rate=registry.get(Adaptation, "full").learning_rate, folder=folder, seed=0,
     )  # fmt: skip
     first: Mapping[str, Any] = {}
     for event in loop.events(resume=False):
+        listen(event)
         if event.kind == "step" and not first:
             first = event.values
     made.model.eval()

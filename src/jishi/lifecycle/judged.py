@@ -21,6 +21,11 @@ class Judged:
     train: Sequence[Row]
     data: Dataset
 
+    @property
+    def validation(self) -> Sequence[Row] | None:
+        """The rows that choices may be made on: none where they judge."""
+        return self.data.validation if self.part == "test" else None
+
 
 def judged(data: DataSpec, task: Task, folder: Path) -> Judged:
     """The test part, else the validation part, else all there is; read into `folder`. Raises DataError."""
