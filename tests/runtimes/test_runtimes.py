@@ -107,13 +107,13 @@ from jishi.predictor import Predictor
 predictor = Predictor.load(sys.argv[1], runtime=sys.argv[2])
 predictor.replay()
 answers = predictor.predict(json.loads(sys.argv[3]))
-print(json.dumps([answers, "torch" in sys.modules]))
+print(json.dumps([answers, [name for name in ("torch", "transformers") if name in sys.modules]]))
 """
 
 
 @pytest.mark.parametrize("name", GRAPHS)
 @pytest.mark.parametrize("kind", ["bundles", "vectors"])
-def test_a_graph_answers_without_torch(kind, name, request):
+def test_a_graph_answers_without_torch_and_transformers(kind, name, request):
     weights, graph = request.getfixturevalue(kind)
     asked = ["很好用", "never again, a waste of money " * 3, "x"]
     done = subprocess.run(

@@ -27,7 +27,7 @@ def encode(processor: Any, question: str, passage: str, *, max_length: int, stri
     """
     length = tokens.limit(processor, max_length)
     asked = _cut(processor, question, int(QUESTION * length))
-    encoded = processor(asked, passage, return_offsets_mapping=True, verbose=False).encodings[0]
+    encoded = tokens.whole(processor, asked, passage)
     before, end = _bounds(encoded.sequence_ids)
     pieces = list(units.split(processor, passage, encoded.ids[before:end], encoded.offsets[before:end]))
     ids = [*encoded.ids[:before], *(token for token, _ in pieces), *encoded.ids[end:]]
@@ -60,9 +60,7 @@ def _bounds(parts: Sequence[int | None]) -> tuple[int, int]:
 
 def _cut(processor: Any, question: str, room: int) -> str:
     """The beginning of the question that fits into so many tokens."""
-    offsets = processor(question, add_special_tokens=False, return_offsets_mapping=True, verbose=False)[
-        "offset_mapping"
-    ]
+    offsets = tokens.whole(processor, question, special=False).offsets
     return question if len(offsets) <= room else question[: offsets[room - 1][1]]
 
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import transformers
-
+from jishi.core.bundle import Bundle
 from jishi.core.errors import ModelError
-from jishi.models import folder
+from jishi.models import folder, plain_tokenizer
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,8 @@ def read(path: Path, *, ours: bool = False) -> Any:
 
     Of a folder that is `ours` the tokenizer is what the folder says it is; of others transformers decides, which loads torch.
     """
+    import transformers
+
     pictures = tokenizer = None
     with one_sentence("models.broken-processor", path), quiet():
         folder.modality(path)  # raises where there is neither
@@ -46,8 +47,21 @@ def read(path: Path, *, ours: bool = False) -> Any:
     return tokenizer if pictures is None else Processor(tokenizer, pictures)
 
 
+def of_graph(made: Bundle) -> Any:
+    """What a bundle's graph is asked through: where tokens are all it needs, of a kind held equal, transformers is not loaded.
+
+    Raises ModelError.
+    """
+    plain = None
+    if not (made.task.generates or folder.has_image_processor(made.path)):
+        with one_sentence("models.broken-processor", made.path):
+            plain = plain_tokenizer.read(made.path)
+    return plain or read(made.path, ours=True)
+
+
 def _named(path: Path) -> Any:
     """The class that the folder of a whole tokenizer names; None where that says nothing."""
+    import transformers
     from transformers.tokenization_utils_tokenizers import TokenizersBackend
 
     settings = path / "tokenizer_config.json"

@@ -10,16 +10,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy
-from transformers.tokenization_utils_base import TruncationStrategy
-from transformers.tokenization_utils_tokenizers import TokenizersBackend
-from transformers.utils import PaddingStrategy
 
 from jishi.core.contracts import Batch, Features
+from jishi.models.plain_tokenizer import PlainTokenizer
 
 if TYPE_CHECKING:
     import torch
 
 IGNORED = -100  # the target of a position that has none; torch's losses skip it
+LONGEST_FIRST = "longest_first"  # of two texts the longer one is cut
 
 
 @dataclass(frozen=True)
@@ -61,18 +60,50 @@ def _features(processor: Any, encoding: Any) -> Features:
 
 def _encoding(processor: Any, text: str, pair: str | None, length: int) -> Any:
     """What calling the processor comes to. Its backend is asked directly: the call takes longer than a short text does."""
-    if not (processor.is_fast and type(processor)._encode_plus is TokenizersBackend._encode_plus):
+    if not direct(processor):
         encoded = processor(text, pair, truncation=True, max_length=length, verbose=False)
         cut = bool(encoded.encodings and encoded.encodings[0].overflowing)
         sequences = encoded.sequence_ids() if encoded.encodings else ()
         return Encoding(encoded["input_ids"], encoded.get("token_type_ids", []), cut, sequences)
-    processor.set_truncation_and_padding(
-        PaddingStrategy.DO_NOT_PAD, TruncationStrategy.LONGEST_FIRST, length, 0, None, None
-    )
+    backend = _set(processor, length)
+    return backend.encode(text, pair) if pair else backend.encode(text)
+
+
+def whole(processor: Any, text: str, pair: str | None = None, *, special: bool = True) -> Any:
+    """All of a text (and a second one), as `tokenizers` encodes it, with the offsets of its tokens; nothing is cut off.
+
+    Only fast tokenizers can tell. Without `special`, no tokens are put around the text.
+    """
+    if not direct(processor):
+        return processor(text, pair, add_special_tokens=special, verbose=False).encodings[0]
+    return _set(processor, None).encode_batch([text if pair is None else (text, pair)], add_special_tokens=special)[0]
+
+
+def direct(processor: Any) -> bool:
+    """Whether asking its backend comes to what asking the processor does: it is fast, and has no call of its own."""
+    if isinstance(processor, PlainTokenizer):
+        return True
+    from transformers.tokenization_utils_tokenizers import TokenizersBackend
+
+    return bool(processor.is_fast and type(processor)._encode_plus is TokenizersBackend._encode_plus)
+
+
+def _set(processor: Any, length: int | None) -> Any:
+    """The backend, set to cut texts at so many tokens, or not at all, and to pad nothing."""
     backend = processor.backend_tokenizer
+    known = backend.truncation
+    if length is None:
+        if known is not None:
+            backend.no_truncation()
+    else:
+        wanted = {"max_length": length, "stride": 0, "strategy": LONGEST_FIRST, "direction": processor.truncation_side}
+        if known is None or any(known.get(name) != value for name, value in wanted.items()):
+            backend.enable_truncation(**wanted)
+    if backend.padding is not None:
+        backend.no_padding()
     if backend.encode_special_tokens != processor.split_special_tokens:
         backend.encode_special_tokens = processor.split_special_tokens
-    return backend.encode(text, pair) if pair else backend.encode(text)
+    return backend
 
 
 def describe(processor: Any, ids: Sequence[int]) -> Features:

@@ -22,11 +22,11 @@ def encode(processor: Any, text: str, *, max_length: int | None = None, stride: 
     "units": (start, end) in characters of every unit; "firsts": the place of its first token (0 is the first token of
     the row). `stride` is the step from one window to the next in tokens; None: three quarters of a window.
     """
-    encoded = processor(text, return_offsets_mapping=True, return_special_tokens_mask=True, verbose=False)
-    ids, special = encoded["input_ids"], encoded["special_tokens_mask"]
+    encoded = tokens.whole(processor, text)
+    ids, special = encoded.ids, encoded.special_tokens_mask
     before = next((index for index, mark in enumerate(special) if not mark), len(special))
     after = sum(special) - before
-    pieces = list(split(processor, text, ids[before : len(ids) - after], encoded["offset_mapping"][before:]))
+    pieces = list(split(processor, text, ids[before : len(ids) - after], encoded.offsets[before:]))
     features = tokens.describe(processor, [*ids[:before], *(token for token, _ in pieces), *ids[len(ids) - after :]])
     firsts: dict[int, int] = {}
     for index, (_, unit) in enumerate(pieces):
@@ -71,6 +71,6 @@ def _pieces(processor: Any, part: str, lead: str) -> list[int]:
         found = backend.token_to_id(name)
         if found is not None:
             return [found]
-    ids = processor(part, add_special_tokens=False, verbose=False)["input_ids"]
+    ids = tokens.whole(processor, part, special=False).ids
     names = processor.convert_ids_to_tokens(ids)
     return [token for token, name in zip(ids, names, strict=True) if name.strip(_WORD_START)] or ids

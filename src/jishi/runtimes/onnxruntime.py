@@ -37,4 +37,4 @@ class OnnxRuntime(Runtime):
             outputs = [value.name for value in found.get_outputs()]
             return inputs, outputs, lambda given: found.run(outputs, dict(given))
 
-        return graph_model.opened(read.path, session), processors.read(read.path, ours=True)
+        return graph_model.opened(read.path, session), processors.of_graph(read)

@@ -27,7 +27,7 @@ class OpenVino(Runtime):
         how = {"INFERENCE_NUM_THREADS": environment.threads(), "INFERENCE_PRECISION_HINT": "f32"}
         core = openvino.Core()
         model = graph_model.opened(read.path, lambda file: self._file(core, file, how))
-        return model, processors.read(read.path, ours=True)
+        return model, processors.of_graph(read)
 
     def _file(self, core: Any, file: Path, how: Mapping[str, Any]) -> tuple[Any, ...]:
         """What goes into a graph, what comes out, and how that is worked out."""
