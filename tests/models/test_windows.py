@@ -4,7 +4,7 @@ import numpy
 import pytest
 import torch
 
-from jishi.models import windows
+from jishi.models import tokens, windows
 from tiny import tokenizer
 
 
@@ -52,6 +52,6 @@ def test_a_batch_holds_the_windows_of_all_rows_one_after_the_other():
         {"windows": [{"input_ids": ids, "length": len(ids)} for ids in row], "own": [(0, len(ids)) for ids in row]}
         for row in rows
     ]
-    batch = windows.pad(features, processor)
+    batch = tokens.tensors(windows.arrays(features, processor))
     assert batch["input_ids"].tolist() == [[5, 6], [6, 7], [7, 0]]
     assert batch["own"] == [[(0, 2), (0, 2)], [(0, 1)]]

@@ -12,7 +12,7 @@ import numpy
 import pytest
 
 import jishi
-from eight import ROWS
+from eight import DESIGNS, ROWS
 from jishi import predictor as predictors
 from jishi.core import registry
 from jishi.core.contracts import Runtime
@@ -125,6 +125,55 @@ def test_a_graph_answers_without_torch_and_transformers(kind, name, request):
     for old, new in zip(Predictor.load(weights, runtime="torch").predict(asked), answers, strict=True):
         assert predictors.decision(old) == predictors.decision(new) or "embedding" in old
         assert list(predictors.numbers(new)) == pytest.approx(list(predictors.numbers(old)), abs=1e-5)
+
+
+FURTHER = ("token-classification", "crf", "intent-slots", "question-answering", "multiple-choice")
+EACH = """
+import json, sys
+from jishi.predictor import Predictor
+told = {}
+for folder, rows in json.loads(sys.argv[1]).items():
+    predictor = Predictor.load(folder, runtime="onnxruntime")
+    predictor.replay()
+    answers = predictor.predict(rows)
+    told[folder] = [answers, [name for name in ("torch", "transformers") if name in sys.modules]]
+print(json.dumps(told))
+"""
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """Of each further task, what its model answers, what its graph answers in a process of its own, and what was loaded there."""
+    from graphs import bundled
+
+    root, expected, asked = tmp_path_factory.mktemp("told"), {}, {}
+    for name in FURTHER:
+        task, options = ("token-classification", {"decoding": "crf"}) if name == "crf" else (name, {})
+        rows = ROWS[task]
+        weights = bundled(root / name, task, rows, DESIGNS["text"], max_length=32, **options)
+        longer = [{**rows[0], column: rows[0][column] * 4} for column in ("text", "context") if column in rows[0]]
+        asked[str(root / name)] = [{key: row[key] for key in weights.task.columns} for row in [*rows, *longer]]
+        expected[name] = weights.predict(asked[str(root / name)])
+    done = subprocess.run([sys.executable, "-c", EACH, json.dumps(asked)], capture_output=True, text=True, check=True)
+    said = json.loads(done.stdout)
+    return {name: (expected[name], *said[str(root / name)]) for name in FURTHER}
+
+
+@pytest.mark.parametrize("name", FURTHER)
+def test_further_tasks_answer_by_a_graph_without_torch_and_transformers(name, told):
+    expected, answers, loaded = told[name]
+    assert loaded == []
+    assert [predictors.decision(one) for one in answers] == [predictors.decision(one) for one in expected]
+    for old, new in zip(expected, answers, strict=True):
+        assert list(predictors.numbers(new)) == pytest.approx(list(predictors.numbers(old)), abs=1e-5)
+
+
+def test_a_graph_that_is_made_of_a_graph_has_its_words(bundles, tmp_path):
+    weights, graph = bundles
+    jishi.compress(weights, method=["onnx", "int8"], out=tmp_path / "small", tolerance=1.0)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        assert (tmp_path / "small" / name).read_bytes() == (graph / name).read_bytes()
+    assert Predictor.load(tmp_path / "small").replay().flips == 0
 
 
 def test_texts_are_searched_by_a_graph_as_by_the_model(vectors):

@@ -25,6 +25,7 @@ from jishi.lifecycle.rounds import Listener
 from jishi.models import adapters
 from jishi.models.folder import GRAPH
 from jishi.models.graph_model import Graph
+from jishi.models.plain_tokenizer import PlainTokenizer
 from jishi.predictor import Predictor
 from jishi.training.run import versions
 from jishi.training.spec import TrainSpec
@@ -178,8 +179,9 @@ def hop(
         bundle.describe(folder, record, probes, card.card(record))
         made = Predictor.load(folder)
         made.replay()
-    if isinstance(made.model, Graph):
-        made.model.folder = target  # what stands beside it is read when it is asked for
+    for held in (made.model, made.processor):
+        if isinstance(held, Graph | PlainTokenizer):
+            held.folder = target  # what stands beside it is read when it is asked for
     return replace(made, path=target), changed, found
 
 

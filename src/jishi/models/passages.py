@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy
-import torch
 
 from jishi.core import script
 from jishi.core.contracts import Batch, Features
@@ -76,23 +75,23 @@ def places(features: Features, span: Sequence[int]) -> tuple[numpy.ndarray, nump
     return features["named"][whole], features["firsts"][whole] + shift, features["lasts"][whole] + shift
 
 
-def pad(features: Sequence[Features], processor: Any) -> Batch:
-    """The windows of all rows as one padded batch, see `tokens.pad`.
+def arrays(features: Sequence[Features], processor: Any) -> Batch:
+    """The windows of all rows as one padded batch, see `tokens.arrays`.
 
     "starts", "ends" (W, T): where an answer may, the first token of a window (no answer) among them. "own": for each row the
     number of its units, and for each window those that it speaks for, with their first and last token in it.
     """
-    batch = tokens.pad([_window(row, span) for row in features for span in row["windows"]], processor)
-    batch["starts"] = torch.zeros(batch["input_ids"].shape, dtype=torch.bool)
-    batch["ends"] = torch.zeros(batch["input_ids"].shape, dtype=torch.bool)
+    batch = tokens.arrays([_window(row, span) for row in features for span in row["windows"]], processor)
+    batch["starts"] = numpy.zeros(batch["input_ids"].shape, dtype=bool)
+    batch["ends"] = numpy.zeros(batch["input_ids"].shape, dtype=bool)
     batch["own"], place = [], 0
     for row in features:
         parts = []
         for span, own in zip(row["windows"], windows.own(row["windows"]), strict=True):
-            named, starts, ends = map(torch.from_numpy, places(row, span))
+            named, starts, ends = (part.astype(numpy.int64) for part in places(row, span))
             batch["starts"][place, starts], batch["ends"][place, ends] = True, True
             spoken = (starts >= row["before"] + own[0] - span[0]) & (starts < row["before"] + own[1] - span[0])
-            parts.append((named[spoken].long(), starts[spoken].long(), ends[spoken].long()))
+            parts.append((named[spoken], starts[spoken], ends[spoken]))
             place += 1
         batch["own"].append((row["units"], parts))
     batch["starts"][:, 0] = batch["ends"][:, 0] = True
@@ -111,19 +110,20 @@ def _window(features: Features, span: Sequence[int]) -> Features:
     return found
 
 
-def stitch(logs: torch.Tensor, own: Sequence[tuple[int, Sequence[Any]]]) -> list[torch.Tensor]:
-    """Log-probabilities (W, T, 2) of starts and ends in windows as one tensor (1 + U, 2) a row.
+def stitch(logs: Any, own: Sequence[tuple[int, Sequence[Any]]]) -> list[Any]:
+    """Log-probabilities (W, T, 2) of starts and ends in windows, a tensor or an array, as one (1 + U, 2) a row.
 
     First stands no answer, as the window says it that is least sure of it; then each unit of the passage, as the window says
     it that speaks for it; `NEVER` where none does.
     """
     rows, place = [], 0
     for count, parts in own:
-        row = logs.new_full((1 + count, 2), NEVER)
+        size = (1 + count, 2)
+        row = numpy.full(size, NEVER, logs.dtype) if isinstance(logs, numpy.ndarray) else logs.new_full(size, NEVER)
         here = logs[place : place + len(parts)]
         row[0] = here[here[:, 0].sum(-1).argmin(), 0]
         for window, (named, starts, ends) in zip(here, parts, strict=True):
-            row[1 + named.to(row.device)] = torch.stack([window[starts, 0], window[ends, 1]], dim=-1)
-        rows.append(row.clamp(min=NEVER))
+            row[1 + named, 0], row[1 + named, 1] = window[starts, 0], window[ends, 1]
+        rows.append(row.clip(min=NEVER))
         place += len(parts)
     return rows

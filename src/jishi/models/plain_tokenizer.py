@@ -34,8 +34,8 @@ class PlainTokenizer:
 
     is_fast = True
 
-    def __init__(self, path: Path, backend: Tokenizer, settings: Mapping[str, Any]) -> None:
-        self.path, self.backend_tokenizer = path, backend
+    def __init__(self, folder: Path, backend: Tokenizer, settings: Mapping[str, Any]) -> None:
+        self.folder, self.backend_tokenizer = folder, backend
         self.model_input_names = list(settings.get("model_input_names", KINDS[settings["tokenizer_class"]]))
         self.model_max_length = settings.get("model_max_length") or ENDLESS
         self.truncation_side = settings.get("truncation_side", "right")
@@ -59,7 +59,7 @@ class PlainTokenizer:
     def _whole(self) -> Any:
         from jishi.models import processors
 
-        return processors.read(self.path, ours=True)
+        return processors.read(self.folder, ours=True)
 
 
 def read(path: Path) -> PlainTokenizer | None:

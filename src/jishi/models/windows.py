@@ -3,14 +3,19 @@
 The windows of a row stand in a batch as rows of their own; `stitch` makes one output a row of theirs.
 """
 
+from __future__ import annotations
+
 import itertools
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy
-import torch
 
 from jishi.core.contracts import Batch, Features
 from jishi.models import tokens
+
+if TYPE_CHECKING:
+    import torch
 
 
 def spans(length: int, room: int, stride: int) -> list[tuple[int, int]]:
@@ -54,12 +59,12 @@ def cut(features: Features, before: int, after: int, limit: int, stride: int | N
     }
 
 
-def pad(features: Sequence[Features], processor: object) -> Batch:
-    """The windows of all rows as one padded batch, see `tokens.pad`; a row without is one window.
+def arrays(features: Sequence[Features], processor: object) -> Batch:
+    """The windows of all rows as one padded batch, see `tokens.arrays`; a row without is one window.
 
     Rows have "windows": features of their own, and "own": for each window the (start, end) of its tokens that count.
     """
-    batch = tokens.pad([window for row in features for window in row.get("windows", [row])], processor)
+    batch = tokens.arrays([window for row in features for window in row.get("windows", [row])], processor)
     return {**batch, "own": [row["own"] if "own" in row else [(0, row["length"])] for row in features]}
 
 
@@ -74,7 +79,16 @@ def spread(values: numpy.ndarray, features: Features, fill: int) -> list[numpy.n
     return found or [values]
 
 
-def stitch(outputs: torch.Tensor, parts: Sequence[Sequence[tuple[int, int]]]) -> list[torch.Tensor]:
-    """Outputs (W, T, K) of all windows as one tensor (N, K) a row: the tokens that count, in their order."""
+def stitch(outputs: Any, parts: Sequence[Sequence[tuple[int, int]]]) -> list[Any]:
+    """Outputs (W, T, K) of all windows, a tensor or an array, as one (N, K) a row: the tokens that count, in their order."""
     windows = iter(outputs)
-    return [torch.cat([next(windows)[start:end] for start, end in row]) for row in parts]
+    return [joined([next(windows)[start:end] for start, end in row]) for row in parts]
+
+
+def joined(parts: Sequence[numpy.ndarray | torch.Tensor]) -> Any:
+    """Tensors, or arrays, one after the other."""
+    if isinstance(parts[0], numpy.ndarray):
+        return numpy.concatenate(parts)
+    import torch
+
+    return torch.cat(parts)  # type: ignore[arg-type]

@@ -32,13 +32,13 @@ def encode(
     return features
 
 
-def collate(features: Sequence[Features], processor: Any) -> Batch:
+def arrays(features: Sequence[Features], processor: Any) -> Batch:
     """Windows stand as rows of their own, and every token has its label in the one that speaks for it."""
     long = any("windows" in row for row in features)
-    batch = windows.pad(features, processor) if long else tokens.pad(features, processor)
+    batch = windows.arrays(features, processor) if long else tokens.arrays(features, processor)
     if all("labels" in row for row in features):
         labels = [part for row in features for part in windows.spread(row["labels"], row, tokens.IGNORED)]
-        batch["labels"] = tokens.stack(labels, tokens.IGNORED)
+        batch["labels"] = tokens.table(labels, tokens.IGNORED)
     return batch
 
 

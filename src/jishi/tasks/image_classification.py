@@ -85,10 +85,13 @@ class ImageClassification(Task):
         return {**features, "pixels": pixels.vary(features["pixels"], self._modality, rng)}
 
     def collate(self, features: Sequence[Features], processor: Any) -> Batch:
-        batch = {"pixel_values": pixels.batch([row["pixels"] for row in features], processor)}  # (B, C, H, W)
+        return tokens.tensors(self.arrays(features, processor))
+
+    def arrays(self, features: Sequence[Features], processor: Any) -> Batch:
+        batch = {"pixel_values": pixels.array([row["pixels"] for row in features], processor)}  # (B, C, H, W)
         if all("labels" in row for row in features):
             batch["labels"] = _single.gather([row["labels"] for row in features])
-        return tokens.tensors(batch)
+        return batch
 
     def forward(self, model: Any, batch: Batch) -> Any:
         return model(**{key: value for key, value in batch.items() if key != "labels"}).logits  # (B, K)

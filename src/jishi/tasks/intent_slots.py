@@ -6,13 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 import numpy
-import torch
 
 from jishi.core import registry
 from jishi.core.contracts import Base, Batch, Features, Head, Loss, Modality, Prediction, Rival, Row, Task, option
 from jishi.core.errors import DataError, RowError
 from jishi.metrics import classification, entities, temperature
-from jishi.models import heads, tokens, windows
+from jishi.models import tokens, windows
 from jishi.tasks import _rivals, _single, _spans, _tagging
 from jishi.tasks._dictionary import Dictionary
 from jishi.tasks._outputs import array
@@ -91,28 +90,32 @@ class IntentSlots(Task):
         return features
 
     def collate(self, features: Sequence[Features], processor: Any) -> Batch:
+        return tokens.tensors(self.arrays(features, processor))
+
+    def arrays(self, features: Sequence[Features], processor: Any) -> Batch:
         """ "labels" (B, 1 + T): the intent, then the tags; every window of a long text has its intent."""
-        batch = _tagging.collate(features, processor)
+        batch = _tagging.arrays(features, processor)
         if "labels" in batch and all("intent" in row for row in features):
-            intents = [row["intent"] for row in features for _ in row.get("windows", [row])]
-            batch["labels"] = torch.cat([torch.tensor(intents)[:, None], batch["labels"]], dim=1)
+            intents = numpy.asarray([row["intent"] for row in features for _ in row.get("windows", [row])])
+            batch["labels"] = numpy.concatenate([intents[:, None], batch["labels"]], axis=1)
         return batch
 
     def forward(self, model: Any, batch: Batch) -> Any:
         """Logits (B, T, K), intents first, or (T, K) a row."""
         return self._outputs(self._ask(model, batch), batch)
 
-    def _ask(self, model: Any, batch: Batch) -> torch.Tensor:
-        logits: torch.Tensor = model(
-            **{key: value for key, value in batch.items() if key not in ("labels", "own")}
-        ).logits
-        return logits
+    def _ask(self, model: Any, batch: Batch) -> Any:
+        return model(**{key: value for key, value in batch.items() if key not in ("labels", "own")}).logits
 
-    def _outputs(self, logits: torch.Tensor, batch: Batch) -> Any:
+    def _outputs(self, logits: Any, batch: Batch) -> Any:
         return windows.stitch(logits, batch["own"]) if "own" in batch else logits
 
     def loss(self, model: Any, batch: Batch) -> Loss:
         """Minus the log probability of the intent and of every tag, summed over a text; the mean over the texts."""
+        import torch
+
+        from jishi.models import heads
+
         logits, targets = self._ask(model, batch), batch["labels"]
         intents, marks = logits.float().tensor_split([len(self.intents)], dim=2)
         asked = heads.pool(intents, batch.get("attention_mask"), self.pooling)

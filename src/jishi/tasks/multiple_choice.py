@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy
-import torch
 
 from jishi.core import registry
 from jishi.core.contracts import Base, Batch, Features, Head, Loss, Modality, Prediction, Rival, Row, Task, option
@@ -79,20 +78,28 @@ class MultipleChoice(Task):
         return features
 
     def collate(self, features: Sequence[Features], processor: Any) -> Batch:
+        return tokens.tensors(self.arrays(features, processor))
+
+    def arrays(self, features: Sequence[Features], processor: Any) -> Batch:
         """Every choice a row of its own, (C, T); "counts" are the choices of each question."""
-        batch = tokens.pad([part for row in features for part in _parts(row)], processor)
+        batch = tokens.arrays([part for row in features for part in _parts(row)], processor)
         batch["counts"] = [len(row["windows"]) for row in features]
         if all("labels" in row for row in features):
-            batch["labels"] = torch.tensor([row["labels"] for row in features])
+            batch["labels"] = numpy.asarray([row["labels"] for row in features])
         return batch
 
     def forward(self, model: Any, batch: Batch) -> Any:
-        """The scores of each question's choices: B tensors (n,)."""
+        """The scores of each question's choices: B tensors (n,), or arrays."""
         inputs = {key: value for key, value in batch.items() if key not in ("labels", "counts")}
-        return list(model(**inputs).logits.squeeze(-1).split(batch["counts"]))
+        scores, counts = model(**inputs).logits.squeeze(-1), batch["counts"]
+        if isinstance(scores, numpy.ndarray):
+            return numpy.split(scores, numpy.cumsum(counts)[:-1])
+        return list(scores.split(counts))
 
     def loss(self, model: Any, batch: Batch) -> Loss:
         """Cross-entropy over the choices of each question."""
+        import torch
+
         scores = self.forward(model, batch)
         padded = torch.nn.utils.rnn.pad_sequence([one.float() for one in scores], True, float("-inf"))
         return Loss(torch.nn.functional.cross_entropy(padded, batch["labels"]), scores)

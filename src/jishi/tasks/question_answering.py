@@ -1,12 +1,11 @@
 """Find the answer to a question in a text, or tell that it holds none (arXiv:1606.05250, arXiv:1806.03822)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Annotated, Any, Self
 
 import numpy
-import torch
 from pydantic import Field
 
 from jishi.core import registry, script
@@ -115,36 +114,53 @@ class QuestionAnswering(Task):
         return {**features, "windows": [spans[place] for place in sorted(order[:LEARNT])]}
 
     def collate(self, features: Sequence[Features], processor: Any) -> Batch:
-        """See `passages.pad`; "labels" (W, A, 2): the first and last token of every answer in a window, (0, 0) of none."""
-        batch = passages.pad(features, processor)
+        return tokens.tensors(self.arrays(features, processor))
+
+    def arrays(self, features: Sequence[Features], processor: Any) -> Batch:
+        """See `passages.arrays`; "labels" (W, A, 2): the first and last token of every answer in a window, (0, 0) of none."""
+        batch = passages.arrays(features, processor)
         if all("labels" in row for row in features):
             targets = [_targets(row, span) or [(0, 0)] for row in features for span in row["windows"]]
-            batch["labels"] = torch.full((len(targets), max(map(len, targets)), 2), tokens.IGNORED)
+            batch["labels"] = numpy.full((len(targets), max(map(len, targets)), 2), tokens.IGNORED)
             for place, found in enumerate(targets):
-                batch["labels"][place, : len(found)] = torch.tensor(found)
+                batch["labels"][place, : len(found)] = found
         return batch
 
     def forward(self, model: Any, batch: Batch) -> Any:
         """Of each row the log-probabilities (1 + U, 2) of starts and ends, see `passages.stitch`."""
-        return passages.stitch(self._logs(model, batch), batch["own"])
+        logs = self._arrays_of_logs if isinstance(batch["starts"], numpy.ndarray) else self._logs
+        return passages.stitch(logs(model, batch), batch["own"])
 
-    def _logs(self, model: Any, batch: Batch) -> torch.Tensor:
+    def _logs(self, model: Any, batch: Batch) -> Any:
         """(W, T, 2) log-probabilities in each window; some windows at a time where nothing is learnt."""
+        import torch
+
+        said = self._said(model, batch, len(batch["starts"]) if torch.is_grad_enabled() else None)
+        logits = torch.cat([torch.stack(pair, dim=-1).float() for pair in said])
+        barred = ~torch.stack([batch["starts"], batch["ends"]], dim=-1)
+        return logits.masked_fill(barred, -torch.inf).log_softmax(1)
+
+    def _arrays_of_logs(self, model: Any, batch: Batch) -> numpy.ndarray:
+        """As `_logs`, where a graph is asked in arrays."""
+        logits = numpy.concatenate([numpy.stack(pair, axis=-1) for pair in self._said(model, batch)])
+        allowed = numpy.stack([batch["starts"], batch["ends"]], axis=-1)
+        logits = numpy.where(allowed, logits, -numpy.inf).astype(logits.dtype)
+        return logits - temperature.log_sum_exp(logits.swapaxes(1, 2))[:, None]
+
+    def _said(self, model: Any, batch: Batch, step: int | None = None) -> Iterator[tuple[Any, Any]]:
+        """The logits (W, T) of starts and of ends, of so many windows at a time, or of as many as should be."""
         inputs = {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids") if name in batch}
         count, width = batch["input_ids"].shape
-        step = count if torch.is_grad_enabled() else max(1, AT_ONCE // width)
-        found = []
+        step = step or max(1, AT_ONCE // width)
         for start in range(0, count, step):
             said = model(**{name: value[start : start + step] for name, value in inputs.items()})
-            found.append(torch.stack([said.start_logits, said.end_logits], dim=-1).float())
-        barred = ~torch.stack([batch["starts"], batch["ends"]], dim=-1)
-        return torch.cat(found).masked_fill(barred, -torch.inf).log_softmax(1)
+            yield said.start_logits, said.end_logits
 
     def loss(self, model: Any, batch: Batch) -> Loss:
         """The negative log-probability of a window's answers, of any of several, or of none; the mean over windows."""
         logs, targets = self._logs(model, batch), batch["labels"]
         found = logs.gather(1, targets.clamp(min=0)).sum(-1)  # (W, A)
-        likely = found.masked_fill(targets[..., 0] < 0, -torch.inf).logsumexp(1)
+        likely = found.masked_fill(targets[..., 0] < 0, -numpy.inf).logsumexp(1)
         return Loss(-likely.mean(), passages.stitch(logs.detach(), batch["own"]), count=len(targets))
 
     def decode(self, outputs: Sequence[Any], features: Sequence[Features], processor: Any) -> list[Prediction]:  # noqa: ARG002

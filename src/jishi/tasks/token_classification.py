@@ -5,15 +5,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 import numpy
-import torch
-from torch.nn.utils.rnn import pad_sequence
 
 from jishi.core import registry
 from jishi.core.contracts import Base, Batch, Features, Head, Loss, Modality, Prediction, Rival, Row, Task, option
 from jishi.core.errors import DataError, RowError
 from jishi.metrics import classification, entities
 from jishi.models import tokens, windows
-from jishi.tasks import _crf, _single, _spans, _tagging
+from jishi.tasks import _single, _spans, _tagging
 from jishi.tasks._dictionary import Dictionary
 from jishi.tasks._outputs import array
 
@@ -85,26 +83,34 @@ class TokenClassification(Task):
         )
 
     def collate(self, features: Sequence[Features], processor: Any) -> Batch:
-        return _tagging.collate(features, processor)
+        return tokens.tensors(self.arrays(features, processor))
+
+    def arrays(self, features: Sequence[Features], processor: Any) -> Batch:
+        return _tagging.arrays(features, processor)
 
     def forward(self, model: Any, batch: Batch) -> Any:
         """Logits (B, T, K), or (T, K) a row; above them, in the same K columns, the K + 1 rows of the transitions if learnt."""
         return self._outputs(*self._ask(model, batch), batch)
 
-    def _ask(self, model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def _ask(self, model: Any, batch: Batch) -> tuple[Any, Any]:
         """Logits (B, T, K), of windows (W, T, K), and the transitions."""
         said = model(**{key: value for key, value in batch.items() if key not in ("labels", "own")})
         return said.logits, getattr(said, "transitions", None)
 
-    def _outputs(self, logits: torch.Tensor, transitions: torch.Tensor | None, batch: Batch) -> Any:
+    def _outputs(self, logits: Any, transitions: Any, batch: Batch) -> Any:
         rows = windows.stitch(logits, batch["own"]) if "own" in batch else logits
         if transitions is None:
             return rows
         lengths = map(len, rows) if "own" in batch else batch["attention_mask"].sum(1).tolist()
-        return [torch.cat([transitions, row[:length]]) for row, length in zip(rows, lengths, strict=True)]
+        return [windows.joined([transitions, row[:length]]) for row, length in zip(rows, lengths, strict=True)]
 
     def loss(self, model: Any, batch: Batch) -> Loss:
         """Cross-entropy, or the negative log likelihood of the sequences of tags; the mean over the units of the batch."""
+        import torch
+        from torch.nn.utils.rnn import pad_sequence
+
+        from jishi.tasks import _crf
+
         (logits, transitions), targets = self._ask(model, batch), batch["labels"]
         count = int((targets != tokens.IGNORED).sum())
         if transitions is None:
