@@ -5,6 +5,7 @@ asked for.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any
 
 import numpy
 
+from jishi.core.bundle import Bundle
+from jishi.models import processors
 from jishi.models.folder import GRAPH, READER
 
 PLACES = "places"  # an input of a graph that is one step of a decoder, see `memory`
@@ -80,6 +83,16 @@ def opened(folder: Path, open_file: Callable[[Path], tuple[Mapping[str, Any], Se
     """What answers of a folder, whose files a runtime opens: what goes in, what comes out, and how that is worked out."""
     reader = Graph(folder, *open_file(folder / READER)) if (folder / READER).is_file() else None
     return Graph(folder, *open_file(folder / GRAPH), reader)
+
+
+def answering(
+    read: Bundle, open_file: Callable[[Path], tuple[Mapping[str, Any], Sequence[str], Run]]
+) -> tuple[Graph, Any]:
+    """As `opened`, and what the graph is asked through, which is read meanwhile. Raises ModelError."""
+    with ThreadPoolExecutor(1) as beside:
+        model = beside.submit(opened, read.path, open_file)
+        processor = processors.of_graph(read)
+        return model.result(), processor
 
 
 def _tensors(said: Mapping[str, numpy.ndarray]) -> dict[str, Any]:

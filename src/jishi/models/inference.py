@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import torch
 
 BATCH_ROWS = 64
+ONCE_MORE = 64  # tokens that a graph reads while it is asked once more
+PADDING = 1 / 8  # padding to each token of a group, beyond which it is parted
 
 
 def outputs(
@@ -28,7 +30,8 @@ def outputs(
     model.eval()
     try:
         with still(model):
-            for group in _groups(order, [features[index]["length"] for index in order], batch_tokens):
+            lengths, padded = [features[index]["length"] for index in order], not isinstance(model, Graph)
+            for group in _groups(order, lengths, batch_tokens, padded=padded):
                 answers = task.forward(model, batch(task, model, [features[index] for index in group], processor))
                 padded = getattr(answers, "ndim", 0) > 2
                 if padded:
@@ -68,12 +71,19 @@ def _here(answer: Any) -> Any:
     return answer.float().cpu() if hasattr(answer, "cpu") else answer
 
 
-def _groups(order: list[int], lengths: list[int], batch_tokens: int) -> list[list[int]]:
-    """Consecutive groups whose padded size stays within the budget (at least one row each)."""
+def _groups(order: Sequence[int], lengths: Sequence[int], batch_tokens: int, *, padded: bool = True) -> list[list[int]]:
+    """Consecutive groups whose padded size stays within the budget (at least one row each).
+
+    Unless they may be `padded`, a group ends before so much of it would be padding that asking once more is quicker.
+    """
     groups: list[list[int]] = []
+    read = 0  # tokens of the last group
     for index, length in zip(order, lengths, strict=True):
-        full = not groups or len(groups[-1]) >= BATCH_ROWS or (len(groups[-1]) + 1) * length > batch_tokens
-        if full:
+        size = (len(groups[-1]) + 1) * length if groups else 0
+        full = not groups or len(groups[-1]) >= BATCH_ROWS or size > batch_tokens
+        if full or (not padded and size - read - length > max(ONCE_MORE, read * PADDING)):
             groups.append([])
+            read = 0
         groups[-1].append(index)
+        read += length
     return groups

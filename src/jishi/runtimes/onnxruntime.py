@@ -7,7 +7,7 @@ from typing import Any
 from jishi.core.bundle import Bundle
 from jishi.core.contracts import Runtime
 from jishi.core.errors import MissingExtra, ModelError
-from jishi.models import environment, folder, graph_model, processors
+from jishi.models import environment, folder, graph_model
 
 
 @dataclass(frozen=True)
@@ -37,4 +37,4 @@ class OnnxRuntime(Runtime):
             outputs = [value.name for value in found.get_outputs()]
             return inputs, outputs, lambda given: found.run(outputs, dict(given))
 
-        return graph_model.opened(read.path, session), processors.of_graph(read)
+        return graph_model.answering(read, session)

@@ -9,7 +9,7 @@ from jishi.core import registry
 from jishi.core.bundle import Bundle
 from jishi.core.contracts import Runtime
 from jishi.core.errors import MissingExtra, ModelError
-from jishi.models import environment, folder, graph_model, processors
+from jishi.models import environment, folder, graph_model
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,7 @@ class OpenVino(Runtime):
         # left alone it computes in bf16 where the CPU can: other answers than those recorded
         how = {"INFERENCE_NUM_THREADS": environment.threads(), "INFERENCE_PRECISION_HINT": "f32"}
         core = openvino.Core()
-        model = graph_model.opened(read.path, lambda file: self._file(core, file, how))
-        return model, processors.of_graph(read)
+        return graph_model.answering(read, lambda file: self._file(core, file, how))
 
     def _file(self, core: Any, file: Path, how: Mapping[str, Any]) -> tuple[Any, ...]:
         """What goes into a graph, what comes out, and how that is worked out."""
