@@ -6,9 +6,11 @@
 
 One thread, one process, greedy, ways taken in turns, medians of the rounds. Agreement is the share of answers that are, word for
 word, those of `generate`; chrF is against the answers of the dialogues, a few others of which were learnt from, for one pass.
+CTranslate2 stands beside where it is installed (`pip install ctranslate2`).
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import statistics
@@ -77,7 +79,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             )
             bundles[way], parity[way] = folder / way, told["hops"]
             print(way, told["hops"], flush=True)
-        asks = ways(bundles, options.tokens)
+        asks = {**ways(bundles, options.tokens), **translators(bundles["torch"], folder, options.tokens)}
         sizes = {way: sum(file.stat().st_size for file in path.iterdir()) for way, path in bundles.items()}
         found = measure(asks, rows, options.rounds)
     return {
@@ -128,6 +130,33 @@ def generate(predictor: Any, tokens: int) -> Ask:
         return [processor.decode(row[longest:], skip_special_tokens=True).strip() for row in said]
 
     return ask
+
+
+def translators(bundle: Path, folder: Path, tokens: int) -> dict[str, Ask]:
+    """The same weights by CTranslate2, whole and in eight bits."""
+    if importlib.util.find_spec("ctranslate2") is None:
+        return {}
+    from ctranslate2 import Generator
+    from ctranslate2.converters import TransformersConverter
+
+    asks: dict[str, Ask] = {}
+    predictor = jishi.load(bundle)
+    task, processor = predictor.task, predictor.processor
+    ends = [processor.eos_token_id, task.chat.end_id(processor)]
+    for precision in ("float32", "int8"):
+        path = TransformersConverter(str(bundle)).convert(str(folder / f"ct2-{precision}"), quantization=precision)
+        made = Generator(path, compute_type=precision, intra_threads=1, inter_threads=1)
+
+        def ask(texts: Sequence[str], made: Any = made) -> list[str]:
+            prompts = [predictor.encode(text)["prompt_ids"].tolist() for text in texts]
+            given = [processor.convert_ids_to_tokens(one) for one in prompts]
+            said = made.generate_batch(
+                given, max_length=tokens, sampling_topk=1, include_prompt_in_result=False, end_token=ends
+            )
+            return [processor.decode(one.sequences_ids[0], skip_special_tokens=True).strip() for one in said]
+
+        asks[f"ctranslate2 {precision}"] = ask
+    return asks
 
 
 def measure(asks: dict[str, Ask], rows: Sequence[dict[str, str]], rounds: int) -> dict[str, Any]:
