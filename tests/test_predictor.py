@@ -177,6 +177,15 @@ def test_every_label_is_probed_however_rare():
     assert len(chosen) == 10 and given[700] in chosen
 
 
+def test_every_script_is_probed_of_every_label_however_rare():
+    given = [{"text": f"row {index:03}"} for index in range(1000)]
+    given[600]["text"], given[601]["text"] = "第六百行很", "一行 of two"  # neither the shortest nor the longest
+    answers = [answer("a" if index % 2 else "b", 0.3 + abs(index - 600) / 2000) for index in range(1000)]
+    answers[0], answers[1] = answer("b", 0.1), answer("a", 0.1)  # closer than they are
+    chosen = choose(given, answers, count=4)
+    assert len(chosen) == 4 and given[600] in chosen and given[601] not in chosen
+
+
 def test_the_closest_clearest_shortest_and_longest_are_probed():
     rng = numpy.random.default_rng(0)
     given = [{"text": "x" * int(length)} for length in rng.permutation(numpy.arange(10, 510))]

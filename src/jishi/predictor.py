@@ -24,6 +24,7 @@ import numpy
 from jishi.core import bundle, registry
 from jishi.core.contracts import Features, Modality, Prediction, Row, Runtime, Task, Written
 from jishi.core.errors import BundleError, MissingExtra, ModelError, RowError, UsageError, did_you_mean
+from jishi.core.script import script
 from jishi.data.columns import canonical
 from jishi.models import inference
 from jishi.models.decoding import Decoding
@@ -282,14 +283,15 @@ class Predictor:
 
 
 def choose(rows: Sequence[Row], predictions: Sequence[Prediction], count: int = PROBES, seed: int = 0) -> list[Row]:
-    """The rows worth recording as probes: every decision in turn, of each its closest, clearest, shortest, longest."""
+    """The rows worth recording as probes: every decision in every script in turn, of each its closest, clearest,
+    shortest, longest."""
     rng = numpy.random.default_rng(seed)
-    groups: dict[str, list[int]] = {}
+    groups: dict[tuple[str, str], list[int]] = {}
     different = {
         tuple(value for value in row.values() if isinstance(value, str | bytes)): i for i, row in enumerate(rows)
     }
     for index in sorted(different.values()):
-        groups.setdefault(_kind(predictions[index]), []).append(index)
+        groups.setdefault(_kind(rows[index], predictions[index]), []).append(index)
     orders = []
     for members in groups.values():
         by_margin = sorted(members, key=lambda index: _margin(predictions[index]))
@@ -342,10 +344,11 @@ def numbers(prediction: Any) -> Iterator[float]:
             yield from numbers(value)
 
 
-def _kind(prediction: Prediction) -> str:
-    """What sort of answer it is: its label, its labels, or the labels of its entities."""
+def _kind(row: Row, prediction: Prediction) -> tuple[str, str]:
+    """What sort of row it is: its label, its labels, or the labels of its entities; and what it is written in."""
+    written = script(" ".join(value for value in row.values() if isinstance(value, str)))
     entities = {str(entity["label"]) for entity in prediction.get("entities", ())}
-    return str(prediction.get("label", prediction.get("labels", sorted(entities))))
+    return str(prediction.get("label", prediction.get("labels", sorted(entities)))), written
 
 
 def _margin(prediction: Prediction) -> float:
