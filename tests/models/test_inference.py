@@ -27,6 +27,8 @@ def test_rows_of_like_length_are_asked_together_by_hand():
 class Told:
     """A task that tells which lengths were asked together."""
 
+    generates = False
+
     def arrays(self, features, processor):
         self.seen = [*getattr(self, "seen", ()), [row["length"] for row in features]]
         return {"lengths": numpy.asarray([[row["length"]] for row in features])}
@@ -39,3 +41,10 @@ def test_a_graph_reads_little_padding_and_answers_in_the_order_given(tmp_path):
     task, lengths = Told(), [200, 5, 6, 190, 5]
     found = inference.outputs(task, Graph(tmp_path, {}, (), dict), [{"length": length} for length in lengths], None)
     assert [int(one[0]) for one in found] == lengths and task.seen == [[5, 5, 6], [190, 200]]
+
+
+def test_answers_that_are_written_share_their_steps_whatever_the_length(tmp_path):
+    task, lengths = Told(), [200, 5, 6, 190, 5]
+    task.generates = True
+    inference.outputs(task, Graph(tmp_path, {}, (), dict), [{"length": length} for length in lengths], None)
+    assert task.seen == [sorted(lengths)]

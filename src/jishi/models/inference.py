@@ -30,8 +30,9 @@ def outputs(
     model.eval()
     try:
         with still(model):
-            lengths, padded = [features[index]["length"] for index in order], not isinstance(model, Graph)
-            for group in _groups(order, lengths, batch_tokens, padded=padded):
+            lengths = [features[index]["length"] for index in order]
+            together = task.generates or not isinstance(model, Graph)  # what is written shares its steps
+            for group in _groups(order, lengths, batch_tokens, padded=together):
                 answers = task.forward(model, batch(task, model, [features[index] for index in group], processor))
                 padded = getattr(answers, "ndim", 0) > 2
                 if padded:
