@@ -8,8 +8,9 @@ import httpx
 
 from jishi.serving.access import Access
 from jishi.serving.app import create
+from jishi.serving.entries import Entry
 from jishi.serving.limits import Limits
-from jishi.serving.models import Entry, Models
+from jishi.serving.models import Models
 
 JSON = {"content-type": "application/json"}
 

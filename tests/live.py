@@ -39,7 +39,7 @@ def live(predictor, limits=None, access=None):
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
-            assert ready.wait(20)
+            assert ready.wait(60)
             yield address("127.0.0.1", listener), models
         finally:
             server.should_exit = True

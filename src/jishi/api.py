@@ -292,13 +292,8 @@ def label_import(file: str | Path, queue: str | Path | None = None, out: str | P
 
 def serve(source: Source = None, /, *, overrides: Sequence[str] = (), **settings: Any) -> None:
     """Answer over HTTP until interrupted: the API and a page to try it."""
-    from jishi.core.errors import MissingExtra
+    from jishi.serving.serve import serve
     from jishi.serving.spec import ServeSpec
-
-    try:
-        from jishi.serving.serve import serve
-    except ModuleNotFoundError as missing:
-        raise MissingExtra(str(missing.name), "serve") from missing
 
     serve(read(ServeSpec, source, settings, overrides))
 

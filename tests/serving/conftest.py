@@ -88,11 +88,28 @@ def writer() -> Predictor:
 
 
 @pytest.fixture(scope="session")
+def writer_path(writer: Predictor, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _written(writer, tmp_path_factory.mktemp("writer") / "bundle")
+
+
+@pytest.fixture(scope="session")
+def similar_path(similar: Predictor, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _written(similar, tmp_path_factory.mktemp("similar") / "bundle")
+
+
+@pytest.fixture(scope="session")
 def similar() -> Predictor:
     """A tiny model that makes vectors of texts, and says of two how alike they are."""
     processor = tiny.tokenizer(WORDS)
     task = SentenceSimilarity(criterion="contrastive", prefix="", passage_prefix="the ", pooling="mean", max_length=32)
     return Predictor(tiny.masked_lm(len(processor)).bert.eval(), task, processor, {})
+
+
+def _written(made: Predictor, path: Path) -> Path:
+    record = {"task": spec.dump(made.task)}
+    return bundle.write(
+        path, model=made.model, processor=made.processor, record=record, probes=[], card="# A model"
+    ).path
 
 
 def _adapter(folder: Path, origin: ModelSpec, name: str, adapt: Adaptation, texts: list[str]) -> Path:

@@ -9,8 +9,9 @@ from jishi.compression.int8 import Int8
 from jishi.compression.onnx import Onnx
 from jishi.core import bundle
 from jishi.predictor import Predictor
+from jishi.serving.entries import held
 from jishi.serving.limits import Limits
-from jishi.serving.models import Models, held
+from jishi.serving.models import Models
 
 pytest.importorskip("onnxruntime")
 TEXTS = ["good movie", "bad", "not very good", "the movie broke after one day", "slow 好 坏"]

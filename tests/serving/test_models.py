@@ -10,8 +10,9 @@ from asking import Held, ask, asking, refused, run
 from jishi.core import manifest
 from jishi.core.errors import BundleError, ServingError
 from jishi.predictor import Predictor
+from jishi.serving.entries import Entry, held
 from jishi.serving.limits import Limits
-from jishi.serving.models import Entry, Models, held
+from jishi.serving.models import Models
 
 TEXTS = ["good movie", "bad", "not very good", "the movie broke after one day", "slow 好 坏", "fine great poor"]
 
@@ -69,7 +70,7 @@ def test_adapters_of_one_base_hold_its_weights_once(adapter_paths):
         async with asking(served) as client:
             for path in adapter_paths:
                 await ask(client, "good", path.parent.name)
-            inner = [entry.service.predictor.model for entry in served.open]
+            inner = [entry.service.model.predictor.model for entry in served.open]
             weights = [dict(model.named_parameters()) for model in inner]
             return (
                 [named["bert.embeddings.word_embeddings.weight"].data_ptr() for named in weights],

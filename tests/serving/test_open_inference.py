@@ -10,8 +10,9 @@ from asking import asking, run
 from jishi.core import bundle
 from jishi.predictor import Predictor, decision
 from jishi.serving.access import Access
+from jishi.serving.entries import Entry
 from jishi.serving.limits import Limits
-from jishi.serving.models import Entry, Models
+from jishi.serving.models import Models
 from jishi.tasks.multiple_choice import MultipleChoice
 from live import Servers
 

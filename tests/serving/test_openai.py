@@ -11,8 +11,9 @@ import pytest
 from asking import one
 from jishi.models.decoding import Decoding
 from jishi.serving.access import Access
+from jishi.serving.entries import Entry
 from jishi.serving.limits import Limits
-from jishi.serving.models import Entry, Models
+from jishi.serving.models import Models
 from live import live
 
 KEY = "a-long-enough-key"

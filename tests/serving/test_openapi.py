@@ -7,7 +7,8 @@ from schemathesis import GenerationMode
 from schemathesis.specs.openapi import checks
 
 from jishi.serving.app import create
-from jishi.serving.models import Entry, Models
+from jishi.serving.entries import Entry
+from jishi.serving.models import Models
 from live import live
 
 EXAMPLES = 8  # generated requests of an operation and a kind

@@ -9,8 +9,9 @@ import pytest
 import tiny
 from jishi.predictor import Predictor
 from jishi.serving.access import Access
+from jishi.serving.entries import Entry
 from jishi.serving.limits import Limits
-from jishi.serving.models import Entry, Models
+from jishi.serving.models import Models
 from jishi.tasks.text_classification import TextClassification
 from live import Servers
 

@@ -34,7 +34,7 @@ def server(path):
     """A server in a process of its own, and its address."""
     command = [sys.executable, "-c", START, str(path)]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True
     ) as process:
         try:
             yield process, process.stdout.readline().strip()
@@ -49,7 +49,7 @@ def test_a_stopped_server_finishes_what_it_was_asked(bundle_path):
             waiting = [threads.submit(httpx.post, f"{url}/api/v1/predict", json={"inputs": "good"}) for _ in range(8)]
             while "jishi_requests_in_flight 9.0" not in httpx.get(f"{url}/metrics").text:  # the ninth is this one
                 assert not any(request.done() for request in waiting)
-            process.send_signal(signal.SIGINT)
+            os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does: what answers hears it too
             answers = [request.result(20) for request in waiting]
         assert {answer.status_code for answer in answers} == {200}
         assert process.stdout.readline().strip() == "stopped"

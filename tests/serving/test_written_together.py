@@ -79,7 +79,7 @@ def test_answers_that_are_to_be_written_otherwise_share_the_steps_too(writer):
     async def go():
         async with asking(writer) as client:
             service = client.models.entries[0].service
-            with counted(writer, lambda call: call > 1 or service.batcher.depth == 3) as calls:
+            with counted(writer, lambda call: call > 1 or service.model.batcher.depth == 3) as calls:
                 first = asyncio.create_task(client.post(CHAT, json=turns("hello", **ways[0])))
                 while not calls:
                     await asyncio.sleep(0.001)
@@ -107,7 +107,7 @@ def test_a_short_answer_that_was_asked_later_ends_first(writer):
                 ended.append(name)
                 return answer["choices"][0]["message"]["content"]
 
-            with counted(writer, lambda call: call != 3 or service.batcher.depth) as calls:
+            with counted(writer, lambda call: call != 3 or service.model.batcher.depth) as calls:
                 long = asyncio.create_task(ask("long"))
                 while len(calls) < 3:
                     await asyncio.sleep(0.001)
@@ -124,7 +124,7 @@ def test_a_short_answer_that_was_asked_later_ends_first(writer):
 
 def test_a_stream_and_a_whole_answer_share_their_steps(writer):
     """Neither waits for the other, and twelve tokens of two answers take fewer calls than of each by itself."""
-    with live(writer) as (url, models), counted(writer, lambda call: call != 3 or service.batcher.depth) as calls:
+    with live(writer) as (url, models), counted(writer, lambda call: call != 3 or service.model.batcher.depth) as calls:
         service = models.entries[0].service
         with httpx.stream("POST", f"{url}{CHAT}", json=turns("hello", stream=True), timeout=30) as stream:
             lines = stream.iter_lines()
@@ -153,7 +153,7 @@ def test_a_client_that_goes_away_leaves_the_steps_to_the_others(writer):
             assert _until(lambda: models.entries[0].users == 1)
             free.set()
             stays.join(30)
-        assert _until(lambda: not service.batcher._open and not together._of[writer.model].groups)
+        assert _until(lambda: not service.model.batcher._open and not together._of[writer.model].groups)
     assert answers[0]["choices"][0]["message"]["content"] == own(
         writer, {"prompt": turns("hello")["messages"]}, max_new_tokens=6
     )
@@ -168,7 +168,7 @@ def test_an_answer_that_takes_too_long_is_given_up_and_not_gone_on_with(writer):
                 answer = await client.post(CHAT, json=turns("hello"))
                 free.set()
                 service = client.models.entries[0].service
-                while service.batcher._open:
+                while service.model.batcher._open:
                     await asyncio.sleep(0.001)
             return answer, len(calls)
 

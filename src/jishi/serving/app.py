@@ -10,6 +10,7 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
+from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -42,22 +43,23 @@ def create(
     access: Access | None = None,
     warmed: Callable[[JishiError | None], None] = lambda error: error and log.error("%s", error),
 ) -> FastAPI:
-    """The application. `warmed` hears that the server is ready, or the error why it can't be."""
+    """The application. `warmed` hears that the server is ready, or the error why it can't be, or can't be any longer."""
     limits, access = models.limits, access or Access()
     metrics = Metrics(lambda: models.depth, lambda: models.bytes)
-    models.observe = metrics.batch_rows.observe
+    models.home.observe, models.home.restarted = metrics.batch_rows.observe, metrics.restarts.inc
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        warming = asyncio.create_task(_warm_up(models, warmed))
+        tending = asyncio.create_task(_tend(models, warmed))
         yield
-        await warming
+        tending.cancel()
+        await asyncio.wait([tending])
         await models.close()
 
     app = FastAPI(
         title="Jishi",
         description="Where a key is set, send it as `Authorization: Bearer` or `X-API-Key`.",
-        version=describe.version("jishi"),
+        version=version("jishi"),
         lifespan=lifespan,
         docs_url=None,  # its page loads scripts from elsewhere
         redoc_url=None,
@@ -77,13 +79,13 @@ def create(
     return app
 
 
-async def _warm_up(models: Models, warmed: Callable[[JishiError | None], None]) -> None:
+async def _tend(models: Models, warmed: Callable[[JishiError | None], None]) -> None:
     try:
         await models.warm_up()
+        warmed(None)
+        await models.tend()
     except JishiError as error:
         warmed(error)
-    else:
-        warmed(None)
 
 
 def _answers(app: FastAPI, models: Models, metrics: Metrics) -> None:
@@ -121,7 +123,7 @@ def _about(app: FastAPI, models: Models) -> None:
 
     async def told(name: str | None) -> Response:
         async with models.use(name) as service:
-            return JSONResponse(describe.model(service.predictor, models.limits, service.name))
+            return JSONResponse(describe.model(service.profile, models.limits, service.name))
 
     @app.get("/api/v1/model", response_model=schemas.ModelResponse, summary="What the first model is")
     async def first() -> Response:
@@ -159,4 +161,5 @@ def _state(app: FastAPI, models: Models, metrics: Metrics) -> None:
 
     @app.get("/metrics", summary="Counters for Prometheus", response_class=Response)
     async def counters() -> Response:
+        await models.home.look()
         return Response(metrics.text(), media_type=metrics.content_type)

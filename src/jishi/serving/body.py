@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from starlette.requests import ClientDisconnect, Request
@@ -108,20 +108,6 @@ def check(row: Any, where: str) -> None:
 def _plain(value: Any, where: str) -> None:
     if not isinstance(value, str | int | float) or isinstance(value, bool):
         raise UsageError("serving.bad-input", where=where, given=_kind(value))
-
-
-def too_long(row: Mapping[str, Any], limits: Limits) -> None:
-    """Raises LimitError for a text, or a list's texts together, beyond the limit; a picture's bytes the body bounds."""
-    for name, value in row.items():
-        if (given := _characters(value)) > limits.max_characters:
-            raise LimitError("serving.text-too-long", column=name, given=given, allowed=limits.max_characters)
-
-
-def _characters(value: Any) -> int:
-    if isinstance(value, str):
-        return len(value)
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return sum(map(_characters, parts))
 
 
 def _kind(value: Any) -> str:

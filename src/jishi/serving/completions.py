@@ -17,8 +17,9 @@ from jishi.models.decoding import Decoding
 from jishi.serving import abilities, dialects, errors, openai, wanted
 from jishi.serving.limits import Limits
 from jishi.serving.models import Models
-from jishi.serving.service import Answered, Service, read
+from jishi.serving.service import Service
 from jishi.serving.streaming import Events, Writing
+from jishi.serving.values import Answered
 from jishi.serving.wanted import Count, Integer, Texts, Wanted
 
 CHAT, PLAIN = "/v1/chat/completions", "/v1/completions"
@@ -196,7 +197,7 @@ def install(app: FastAPI, models: Models, count: Callable[[str], None]) -> None:
         most = asked.max_tokens if asked.max_completion_tokens is None else asked.max_completion_tokens
 
         def rows(service: Service) -> list[Any]:
-            return [{abilities.turns(service.predictor.task): turns}]
+            return [{abilities.turns(service.profile): turns}]
 
         return await _respond(request, models, asked, CHAT, most, rows, SAID, count)
 
@@ -214,7 +215,7 @@ def install(app: FastAPI, models: Models, count: Callable[[str], None]) -> None:
             raise UsageError("serving.one-stream", field="prompt", given=len(texts))
 
         def rows(service: Service) -> list[Any]:
-            return [{abilities.prompt(service.predictor.task): text} for text in texts]
+            return [{abilities.prompt(service.profile): text} for text in texts]
 
         return await _respond(request, models, asked, PLAIN, asked.max_tokens, rows, WRITTEN, count)
 
@@ -232,7 +233,7 @@ async def _respond(
     async with contextlib.AsyncExitStack() as stack:
         service = await stack.enter_async_context(models.use(asked.model))
         abilities.check(service, path)
-        decoding = _decoding(service.predictor.task.decoding, asked, most, models.limits)  # type: ignore[attr-defined]
+        decoding = _decoding(service.profile.decoding, asked, most, models.limits)
         head = {"id": form.prefix + uuid.uuid4().hex, "created": int(time.time()), "model": service.name}
         if not asked.stream:
             answers = await service.all(request, rows(service), decoding)
@@ -257,10 +258,10 @@ async def _chunks(
         yield {"choices": [_choice(form.piece(first), None)]}
     async for piece in pieces:
         yield {"choices": [_choice(form.piece(piece), None)]}
-    cut = {"truncated": True} if writing.features.get("truncated") else {}
+    cut = {"truncated": True} if writing.end.truncated else {}
     yield {"choices": [{**_choice(form.piece(""), _reason(writing.end.complete)), **cut}]}
     if usage:
-        yield {"choices": [], "usage": openai.counted(read(writing.features), writing.end.tokens)}
+        yield {"choices": [], "usage": openai.counted(writing.end.read, writing.end.written)}
 
 
 async def _events(

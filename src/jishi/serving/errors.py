@@ -26,6 +26,8 @@ STATUS: Mapping[str, int] = {
     "serving.body-slow": 408,
     "serving.body-type": 415,
     "serving.busy": 503,
+    "serving.child-died": 503,
+    "serving.child-stuck": 503,
     "serving.client-gone": GONE,
     "serving.method": 405,
     "serving.model-refused": 503,

@@ -1,8 +1,11 @@
 """How much one server takes on: of a request, of a client, and at once. Checked before the work, never after."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from jishi.core.contracts import option
+from jishi.core.errors import LimitError
 
 
 @dataclass(frozen=True)
@@ -40,3 +43,17 @@ class Limits:
         "Requests a second of one client (429), twice that in a burst; 0: no limit. Empty: none on loopback, else 20.",
         "单个客户端每秒的请求数（429），瞬时可达两倍；0 表示不限。留空：本机回环地址不限，其他地址为 20。",
     )
+
+
+def too_long(row: Mapping[str, Any], limits: Limits) -> None:
+    """Raises LimitError for a text, or a list's texts together, beyond the limit; a picture's bytes the body bounds."""
+    for name, value in row.items():
+        if (given := _characters(value)) > limits.max_characters:
+            raise LimitError("serving.text-too-long", column=name, given=given, allowed=limits.max_characters)
+
+
+def _characters(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value)
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return sum(map(_characters, parts))

@@ -32,6 +32,9 @@ class Metrics:
         self.batch_rows = Histogram(
             "jishi_batch_rows", "Rows in a forward pass.", buckets=ROWS, registry=self._registry
         )
+        self.restarts = Counter(
+            "jishi_restarts_total", "Times that the process of the models was begun again.", registry=self._registry
+        )
         self.in_flight = Gauge("jishi_requests_in_flight", "Requests not yet answered.", registry=self._registry)
         queue = Gauge("jishi_queue_rows", "Rows that wait for a forward pass.", registry=self._registry)
         queue.set_function(depth)

@@ -6,6 +6,7 @@ Each column of the task is an input, each key of its answers an output. Tensors 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Request, Response
@@ -13,12 +14,13 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from jishi.core import registry
-from jishi.core.contracts import Modality, Prediction, Task
+from jishi.core.contracts import Modality, Prediction
 from jishi.core.errors import LimitError, ServingError, UsageError, did_you_mean
-from jishi.serving import body, describe, dialects, wanted
+from jishi.serving import body, dialects, wanted
 from jishi.serving.limits import Limits
 from jishi.serving.models import Models
 from jishi.serving.service import Service
+from jishi.serving.values import Profile
 from jishi.serving.wanted import Integer, Wanted
 
 REFUSALS = dialects.responses(dialects.InferenceError)
@@ -126,12 +128,12 @@ def install(app: FastAPI, models: Models) -> None:
         asked = await wanted.read(request, models.limits, InferRequest)
         _check_parameters("parameters", asked.parameters)
         async with models.use(name) as service:
-            task = service.predictor.task
-            names = _wanted(asked.outputs, task)
-            answers = await service.all(request, _rows(asked.inputs, task, models.limits))
+            profile = service.profile
+            names = _wanted(asked.outputs, profile)
+            answers = await service.all(request, _rows(asked.inputs, profile, models.limits))
         predictions = [{TRUNCATED: False, **answer.prediction} for answer in answers]
         given = {} if asked.id is None else {"id": asked.id}
-        outputs = _outputs(predictions, task, names)
+        outputs = _outputs(predictions, profile, names)
         versions = _versions(service)
         version = {"model_version": versions[0]} if versions else {}
         return JSONResponse({"model_name": name, **version, **given, "outputs": outputs})
@@ -143,7 +145,7 @@ def _about(app: FastAPI, models: Models) -> None:
 
     @app.get("/v2", response_model=Server, responses=asked, summary="The server (Open Inference)")
     async def server() -> Response:
-        return JSONResponse({"name": "jishi", "version": describe.version("jishi"), "extensions": []})
+        return JSONResponse({"name": "jishi", "version": version("jishi"), "extensions": []})
 
     @app.get("/v2/health/live", response_model=Live, summary="Whether the process is alive (Open Inference)")
     async def live() -> Response:
@@ -186,30 +188,30 @@ def _versions(service: Service) -> list[str]:
 
 
 def _metadata(name: str, service: Service) -> dict[str, Any]:
-    task = service.predictor.task
-    inputs = [{"name": column, "datatype": "BYTES", "shape": [-1]} for column in task.columns]
-    kinds = {output: _kind(task, output) for output in _held(task)}
+    profile = service.profile
+    inputs = [{"name": column, "datatype": "BYTES", "shape": [-1]} for column in profile.columns]
+    kinds = {output: _kind(profile, output) for output in _held(profile)}
     outputs = [
         {"name": output, "datatype": kind.datatype, "shape": [-1, -1] if kind.vector else [-1]}
         for output, kind in kinds.items()
     ]
-    about = {"name": name, "versions": _versions(service), "platform": f"jishi_{registry.name_of(task)}"}
+    about = {"name": name, "versions": _versions(service), "platform": f"jishi_{profile.task}"}
     return {**about, "inputs": inputs, "outputs": outputs}
 
 
-def _held(task: Task) -> list[str]:
-    return [*task.answers, TRUNCATED]
+def _held(profile: Profile) -> list[str]:
+    return [*profile.answers, TRUNCATED]
 
 
-def _kind(task: Task, output: str) -> Kind:
-    return KINDS.get(bool if output == TRUNCATED else task.answers[output], OTHER)
+def _kind(profile: Profile, output: str) -> Kind:
+    return KINDS.get(bool if output == TRUNCATED else profile.answers[output], OTHER)
 
 
-def _wanted(outputs: Sequence[Named] | None, task: Task) -> list[str] | None:
+def _wanted(outputs: Sequence[Named] | None, profile: Profile) -> list[str] | None:
     """The names of the outputs that are asked for, None where any will do. Raises UsageError."""
     for output in outputs or ():
         _check_parameters(f"outputs.{output.name}.parameters", output.parameters)
-    return _known("outputs", [output.name for output in outputs], _held(task)) if outputs else None
+    return _known("outputs", [output.name for output in outputs], _held(profile)) if outputs else None
 
 
 def _known(field: str, names: list[str], allowed: Collection[str]) -> list[str]:
@@ -233,9 +235,9 @@ def _check_parameters(field: str, parameters: Mapping[str, Any] | None) -> None:
             raise UsageError("serving.binary-tensors")
 
 
-def _rows(inputs: Sequence[Tensor], task: Task, limits: Limits) -> list[dict[str, Any]]:
+def _rows(inputs: Sequence[Tensor], profile: Profile, limits: Limits) -> list[dict[str, Any]]:
     """The raw rows that tensors hold. Raises UsageError, LimitError."""
-    _known("inputs", [tensor.name for tensor in inputs], task.columns)
+    _known("inputs", [tensor.name for tensor in inputs], profile.columns)
     columns = {}
     for tensor in inputs:
         _check_parameters(f"inputs.{tensor.name}.parameters", tensor.parameters)
@@ -248,7 +250,7 @@ def _rows(inputs: Sequence[Tensor], task: Task, limits: Limits) -> list[dict[str
     for tensor in inputs:
         if len(columns[tensor.name]) != count:
             raise _misfit(tensor)
-    read = {name: [_value(text, task, name) for text in texts] for name, texts in columns.items()}
+    read = {name: [_value(text, profile, name) for text in texts] for name, texts in columns.items()}
     rows = [dict(zip(read, values, strict=True)) for values in zip(*read.values(), strict=True)]
     for place, row in enumerate(rows):
         body.check(row, f"inputs[{place}]")
@@ -271,19 +273,19 @@ def _misfit(tensor: Tensor) -> UsageError:
     return UsageError("serving.tensor-shape", name=tensor.name, given=str(tensor.shape)[: wanted.SHOWN])
 
 
-def _value(text: str, task: Task, column: str) -> Any:
+def _value(text: str, profile: Profile, column: str) -> Any:
     """What a column holds: the text, or of a conversation the turns that it is as JSON."""
-    if not registry.get(Modality, task.columns[column].rstrip("?")).turns or not text.lstrip().startswith("["):
+    if not registry.get(Modality, profile.columns[column].rstrip("?")).turns or not text.lstrip().startswith("["):
         return text
     return body.parse(text.encode())
 
 
-def _outputs(predictions: Sequence[Prediction], task: Task, names: Sequence[str] | None) -> list[dict[str, Any]]:
+def _outputs(predictions: Sequence[Prediction], profile: Profile, names: Sequence[str] | None) -> list[dict[str, Any]]:
     """The tensors of what predictions hold. Raises UsageError for a named one that some of them lack."""
     found = []
-    for name in names or _held(task):
+    for name in names or _held(profile):
         if all(name in prediction for prediction in predictions):
-            found.append(_tensor(name, [prediction[name] for prediction in predictions], _kind(task, name)))
+            found.append(_tensor(name, [prediction[name] for prediction in predictions], _kind(profile, name)))
         elif names:
             raise UsageError("serving.output-lacking", name=name)
     return found

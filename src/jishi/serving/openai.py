@@ -10,9 +10,10 @@ from pydantic import BaseModel, Field
 
 from jishi.core.errors import LimitError, UsageError
 from jishi.serving import abilities, dialects, wanted
+from jishi.serving.entries import Entry
 from jishi.serving.limits import Limits
-from jishi.serving.models import Entry, Models
-from jishi.serving.service import Answered
+from jishi.serving.models import Models
+from jishi.serving.values import Answered
 from jishi.serving.wanted import Count, Texts, Wanted
 
 REFUSALS = dialects.responses(dialects.OpenAIError)

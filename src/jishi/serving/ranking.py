@@ -13,11 +13,12 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from jishi.core.contracts import Prediction, Task
+from jishi.core.contracts import Prediction
 from jishi.core.errors import UsageError
 from jishi.serving import abilities, openai, wanted
 from jishi.serving.models import Models
-from jishi.serving.service import Answered, Service
+from jishi.serving.service import Service
+from jishi.serving.values import Answered, Profile
 from jishi.serving.wanted import Count, Texts, Wanted
 
 TINY = 1e-12  # length of a vector from which it has a direction
@@ -99,7 +100,7 @@ def install(app: FastAPI, models: Models) -> None:
             raise UsageError("serving.uneven", given=len(left), other=len(right))
         async with models.use(asked.model) as service:
             abilities.check(service, SCORE)
-            first, _ = abilities.pair(service.predictor.task)
+            first, _ = abilities.pair(service.profile)
             scores, answers = await _judged(request, service, left, right, asked.label, (first, first))
         data = [
             {"index": index, "object": "score", "score": value, **openai.cut(*by)}
@@ -115,7 +116,7 @@ def install(app: FastAPI, models: Models) -> None:
         texts = openai.several(given, models.limits)
         async with models.use(asked.model) as service:
             abilities.check(service, RERANK[0])
-            sides = abilities.sides(service.predictor.task)
+            sides = abilities.sides(service.profile)
             scores, answers = await _judged(request, service, [asked.query], texts, asked.label, sides)
         order = sorted(range(len(texts)), key=lambda index: -scores[index][0])[: asked.top_n]
         told = asked.return_documents is not False
@@ -154,9 +155,9 @@ async def _judged(
 
     `sides` are the columns in which texts are made vectors of.
     """
-    task = service.predictor.task
-    _check_label(task, label)
-    if "embedding" in task.answers:
+    profile = service.profile
+    _check_label(profile, label)
+    if "embedding" in profile.answers:
         rows = [{column: text} for column, texts in zip(sides, (left, right), strict=True) for text in texts]
         answers = await service.all(request, rows)
         vectors = numpy.asarray([answer.prediction["embedding"] for answer in answers], dtype=numpy.float64)
@@ -164,15 +165,15 @@ async def _judged(
         scores = (vectors[: len(left)] * vectors[len(left) :]).sum(1).tolist()
         first = answers[: len(left)] * (len(right) // len(left))
         return list(zip(scores, zip(first, answers[len(left) :], strict=True), strict=True)), answers
-    one_column, other_column = abilities.pair(task)
+    one_column, other_column = abilities.pair(profile)
     pairs = zip(left * (len(right) // len(left)), right, strict=True)
     answers = await service.all(request, [{one_column: one, other_column: other} for one, other in pairs])
     return [(_value(answer.prediction, label), (answer,)) for answer in answers], answers
 
 
-def _check_label(task: Task, label: str | None) -> None:
+def _check_label(profile: Profile, label: str | None) -> None:
     """Raises UsageError where a label is to be named and none of the model's is, or where it has none."""
-    labels = getattr(task, "labels", ()) if "scores" in task.answers else ()
+    labels = profile.labels if "scores" in profile.answers else ()
     if labels and label not in labels:
         raise UsageError("serving.which-label", given="-" if label is None else label[:40], allowed=", ".join(labels))
     if label is not None and not labels:

@@ -1,5 +1,7 @@
 """Serve bundles: everything that can be refused is refused before the model is loaded or a connection accepted."""
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import os
@@ -7,18 +9,22 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-
-import uvicorn
-from fastapi import FastAPI
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from jishi.core import i18n
-from jishi.core.errors import JishiError, ServingError
-from jishi.serving import access
-from jishi.serving.app import create
-from jishi.serving.models import Models
+from jishi.core.errors import JishiError, MissingExtra, ServingError
+from jishi.serving import access, entries
 from jishi.serving.spec import ServeSpec
 
+if TYPE_CHECKING:
+    import uvicorn
+    from fastapi import FastAPI
+
+    from jishi.serving.home import Home
+
 KEY_VARIABLE = "JISHI_API_KEY"
+LIBRARIES = ("fastapi", "uvicorn", "prometheus_client")
 RATE_OFF_LOOPBACK = 20.0
 GRACE_S = 30
 BACKLOG = 2048
@@ -27,14 +33,33 @@ BACKLOG = 2048
 def serve(wanted: ServeSpec, announce: Callable[[str], None] | None = None) -> None:
     """Serve bundles until SIGTERM or SIGINT, then finish what was asked and return.
 
-    `announce` is told the address once the probes were answered as recorded; by default it is printed. Raises ServingError
-    where it can't listen, BundleError where the bundle is damaged or answers otherwise.
+    `announce` is told the address once the probes were answered as recorded; by default it is printed. Raises MissingExtra;
+    ServingError where it can't listen, or reading a model ends its process again and again; BundleError where the bundle is
+    damaged or answers otherwise.
     """
+    for library in LIBRARIES:
+        if find_spec(library) is None:
+            raise MissingExtra(library, "serve")
     limits = wanted.limits
     allowed = access.plan(wanted.host, os.environ.get(KEY_VARIABLE), wanted.allowed_hosts)
     if limits.requests_per_second is None:
         limits = replace(limits, requests_per_second=0.0 if access.is_loopback(wanted.host) else RATE_OFF_LOOPBACK)
-    with listen(wanted.host, wanted.port) as listener:
+    bundles = [wanted.bundle] if isinstance(wanted.bundle, str) else wanted.bundle
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(listen(wanted.host, wanted.port))
+        given = entries.of(bundles, wanted.runtime)
+        entries.check(given, wanted.memory)
+        home: Home | None = None
+        if wanted.isolate:
+            from jishi.serving.worker import Worker
+
+            home = stack.enter_context(Worker(limits, wanted.runtime, given[0]))
+        # What speaks HTTP is imported while the other process reads the model.
+        import uvicorn
+
+        from jishi.serving.app import create
+        from jishi.serving.models import Models
+
         failures: list[JishiError] = []
 
         def warmed(error: JishiError | None) -> None:
@@ -44,8 +69,7 @@ def serve(wanted: ServeSpec, announce: Callable[[str], None] | None = None) -> N
                 failures.append(error)
                 server.should_exit = True
 
-        bundles = [wanted.bundle] if isinstance(wanted.bundle, str) else wanted.bundle
-        models = Models.of(bundles, limits, wanted.memory, wanted.runtime)
+        models = Models(given, limits, wanted.memory, home)
         server = uvicorn.Server(configured(create(models, allowed, warmed)))
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again once all is finished
             server.run(sockets=[listener])
@@ -55,6 +79,8 @@ def serve(wanted: ServeSpec, announce: Callable[[str], None] | None = None) -> N
 
 def configured(app: FastAPI) -> uvicorn.Config:
     """How every server here runs."""
+    import uvicorn
+
     return uvicorn.Config(
         app,
         lifespan="on",

@@ -27,6 +27,11 @@ class ServeSpec:
         "What works answers out: torch, or onnxruntime and openvino for bundles of jishi compress; auto takes the quickest.",
         "由谁计算答案：torch，或 onnxruntime、openvino（用于 jishi compress 导出的模型包）；auto 取最快者。",
     )
+    isolate: bool = option(
+        True,
+        "Whether models live in a process of their own, which is begun again where it dies; else in that which speaks HTTP.",
+        "模型是否在独立的进程中运行（该进程意外终止时会重新启动）；否则与 HTTP 服务同在一个进程。",
+    )
     host: str = option("127.0.0.1", "The address to listen on.", "监听的地址。")
     port: int = option(8000, "The port to listen on; 0 takes a free one.", "监听的端口；0 表示自动选择空闲端口。")
     allowed_hosts: tuple[str, ...] = option(

@@ -1,64 +1,51 @@
-"""Answers told while they are written: each stream has a piece in its turn, in the thread that answers for its model."""
+"""Answers told while they are written: each stream has a piece in its turn, asked for when the one before was taken."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
-from concurrent.futures import Future
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from jishi.core.contracts import Features, Written
 from jishi.core.errors import JishiError, ServingError
+from jishi.serving.home import Stream
 from jishi.serving.limits import Limits
+from jishi.serving.values import Ended
 
 log = logging.getLogger(__name__)
-DONE = object()
 
 
 class Streams:
-    """Those of one model; `turn` has work done in its thread. A stream that nobody reads any more is not gone on with."""
+    """Those of one model. A stream that nobody reads any more is not gone on with."""
 
-    def __init__(self, limits: Limits, turn: Callable[[Callable[[], Any]], Future[Any]]) -> None:
+    def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self.turn = turn
         self.open = 0
 
-    def begin(
-        self, encode: Callable[[], Features], write: Callable[[Features], Generator[str, None, Written]]
-    ) -> "Writing":
+    def begin(self, write: Callable[[], Stream]) -> "Writing":
         """Raises ServingError("serving.too-many-streams") where there are as many as there may be."""
         if self.open >= self.limits.max_streams:
             raise ServingError(
                 "serving.too-many-streams", given=self.open, allowed=self.limits.max_streams, retry_after=1
             )
         self.open += 1
-        return Writing(self, encode, write)
+        return Writing(self, write())
 
 
 class Writing:
     """One answer on its way; `close` it, whether it was read to its end or not."""
 
-    def __init__(
-        self,
-        streams: Streams,
-        encode: Callable[[], Features],
-        write: Callable[[Features], Generator[str, None, Written]],
-    ) -> None:
-        self.features: Features = {}
-        self.end = Written(0, False)
+    def __init__(self, streams: Streams, stream: Stream) -> None:
+        self.end = Ended()
         self._streams = streams
-        self._encode = encode
-        self._write = write
+        self._stream = stream
         self._closed = False
 
     async def pieces(self) -> AsyncIterator[str]:
         """The answer's text, without white space at its edges, as the whole answer has it. Raises JishiError."""
-        self.features = await self._in_turn(self._encode)
-        steps = self._write(self.features)
         begun, space = False, ""
-        while (piece := await self._in_turn(lambda: self._next(steps))) is not DONE:
+        while isinstance(piece := await self._step(), str):
             text = space + piece if begun else piece.lstrip()
             told = text.rstrip()
             if told:
@@ -66,25 +53,20 @@ class Writing:
                 yield told
             elif begun:
                 space = text
+        self.end = piece
 
     def close(self) -> None:
         if not self._closed:
             self._closed = True
             self._streams.open -= 1
+            self._stream.close()
 
-    def _next(self, steps: Generator[str, None, Written]) -> Any:
-        try:
-            return next(steps)
-        except StopIteration as end:
-            self.end = end.value
-            return DONE
-
-    async def _in_turn(self, work: Callable[[], Any]) -> Any:
-        """What the thread makes of some work. Where the wait for it is cancelled, work not begun is never done."""
+    async def _step(self) -> str | Ended:
+        """The next piece, or the end. Where the wait for it is cancelled, work not begun is never done."""
         limit = self._streams.limits.timeout_s
         try:
             async with asyncio.timeout(limit):
-                return await asyncio.wrap_future(self._streams.turn(work))
+                return await asyncio.wrap_future(self._stream.step())
         except TimeoutError:
             raise ServingError("serving.timeout", allowed=limit, retry_after=1) from None
         except JishiError:
