@@ -6,7 +6,7 @@
 
 Both are fine-tuned alike on the same few rows, then copied under N names: to the server each is a model of its own. "switching"
 asks another model with every request, "staying" the same one; one text a request, one after another, medians. Resident memory is
-that of the server's process once every model has answered.
+that of the server's processes once every model has answered.
 """
 
 import argparse
@@ -138,9 +138,10 @@ def timed(url: str, text: str, model: str) -> float:
 
 
 def resident(pid: int) -> int:
-    """Bytes of resident memory of a process (Linux)."""
-    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
-    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) * 1024
+    """Bytes of resident memory of a process and its children (Linux)."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
+    told = [Path(f"/proc/{one}/status").read_text(encoding="utf-8") for one in (pid, *children)]
+    return sum(int(status.partition("VmRSS:")[2].split()[0]) for status in told) * 1024
 
 
 def table(language: str) -> str:

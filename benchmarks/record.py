@@ -37,6 +37,13 @@ def into_docs(page: str, table: Callable[[str], str], mark: str = "table", end: 
         file.write_text(f"{head}{begun}{table(language)}\n{ended}{tail}", encoding="utf-8")
 
 
+def most_memory(pid: int) -> float:
+    """The most KiB that a process and its children have held, each by itself (Linux)."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    told = [Path(f"/proc/{one}/status").read_text() for one in (pid, *children)]
+    return sum(float(status.partition("VmHWM:")[2].split()[0]) for status in told)
+
+
 def spread(scores: Sequence[float]) -> str:
     """The mean, and ± the standard deviation where there are several."""
     return f"{statistics.mean(scores):.3f}" + (f" ± {statistics.stdev(scores):.3f}" if len(scores) > 1 else "")

@@ -58,6 +58,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--isolate", action="store_true", help="beside each server one that keeps its models in itself")
     parser.add_argument("--docs", action="store_true")
     return parser.parse_args()
 
@@ -75,6 +76,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         for way, method in METHODS.items():
             jishi.compress(bundle, method=method, out=folder / way)
             commands[f"jishi serve, {way}"] = served(str(folder / way))
+        if options.isolate:
+            commands |= {f"{way}, one process": [*command, "isolate=false"] for way, command in commands.items()}
         for way, code in LIBRARIES.items():
             code = code.format(bundle=bundle, base=str(locate(ModelSpec(BASE))), text=TEXT) + TOLD
             commands[way] = [sys.executable, "-c", code]
@@ -103,10 +106,10 @@ def ask_server(command: list[str]) -> dict[str, float]:
             with urllib.request.urlopen(asked) as answer:
                 assert json.load(answer)
             seconds = time.perf_counter() - clock
-            status = Path(f"/proc/{process.pid}/status").read_text()
+            kib = record.most_memory(process.pid)
         finally:
             process.terminate()
-    return {"seconds": seconds, "kib": float(status.partition("VmHWM:")[2].split()[0])}
+    return {"seconds": seconds, "kib": kib}
 
 
 def ask_library(command: list[str]) -> dict[str, float]:
