@@ -191,6 +191,7 @@ def test_a_model_that_kills_the_process_is_given_up_alone(adapter_paths, monkeyp
         until(lambda: ready(url))
         assert ask(url, "good").json()["predictions"] == own
         refused(ask(url, "good", "sizes"), 503, "serving.model-refused")
+        assert "jishi_restarts_total 3.0" in httpx.get(f"{url}/metrics").text  # the last for what was there before
 
 
 def test_where_the_server_is_killed_its_process_ends_by_itself(bundle_path):
