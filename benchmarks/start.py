@@ -58,7 +58,9 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
-    parser.add_argument("--isolate", action="store_true", help="beside each server one that keeps its models in itself")
+    parser.add_argument(
+        "--isolate", action="store_true", help="beside each server one whose models live in a process of their own"
+    )
     parser.add_argument("--docs", action="store_true")
     return parser.parse_args()
 
@@ -77,7 +79,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             jishi.compress(bundle, method=method, out=folder / way)
             commands[f"jishi serve, {way}"] = served(str(folder / way))
         if options.isolate:
-            commands |= {f"{way}, one process": [*command, "isolate=false"] for way, command in commands.items()}
+            commands |= {f"{way}, isolated": [*command, "isolate=true"] for way, command in commands.items()}
         for way, code in LIBRARIES.items():
             code = code.format(bundle=bundle, base=str(locate(ModelSpec(BASE))), text=TEXT) + TOLD
             commands[way] = [sys.executable, "-c", code]

@@ -192,6 +192,7 @@ def test_the_command_that_serves_a_graph_does_not_load_torch(bundles):
             "serve",
             f"bundle={path}",
             "port=0",
+            "isolate=true",
             f"runtime={runtime}",
             "--lang",
             "en",

@@ -24,7 +24,7 @@ import sys
 from jishi.serving.limits import Limits
 from jishi.serving.serve import serve
 from jishi.serving.spec import ServeSpec
-serve(ServeSpec(sys.argv[1], port=0, limits=Limits(max_wait_ms=3000)), announce=lambda url: print(url, flush=True))
+serve(ServeSpec(sys.argv[1], port=0, isolate=True, limits=Limits(max_wait_ms=3000)), announce=lambda url: print(url, flush=True))
 print("stopped", flush=True)
 """
 

@@ -178,7 +178,9 @@ def test_what_dies_again_and_again_while_it_reads_is_given_up_in_one_sentence(bu
         Worker, "_begin", lambda self, *more, begin=Worker._begin: (begun.append(1), begin(self, *more))
     )
     with pytest.raises(ServingError) as caught:
-        serve(ServeSpec(str(bundle_path), port=0), announce=lambda url: pytest.fail(f"it listens on {url}"))
+        serve(
+            ServeSpec(str(bundle_path), port=0, isolate=True), announce=lambda url: pytest.fail(f"it listens on {url}")
+        )
     assert caught.value.code == "serving.child-given-up" and "SIGSEGV" in str(caught.value)
     assert len(begun) == worker.TRIES == 3
 
@@ -196,7 +198,7 @@ def test_a_model_that_kills_the_process_is_given_up_alone(adapter_paths, monkeyp
 
 def test_where_the_server_is_killed_its_process_ends_by_itself(bundle_path):
     code = "import sys; from jishi.serving.serve import serve; from jishi.serving.spec import ServeSpec; "
-    code += "serve(ServeSpec(sys.argv[1], port=0), announce=lambda url: print(url, flush=True))"
+    code += "serve(ServeSpec(sys.argv[1], port=0, isolate=True), announce=lambda url: print(url, flush=True))"
     with subprocess.Popen([sys.executable, "-c", code, str(bundle_path)], stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout.readline().startswith("http")

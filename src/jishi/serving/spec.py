@@ -28,7 +28,7 @@ class ServeSpec:
         "由谁计算答案：torch，或 onnxruntime、openvino（用于 jishi compress 导出的模型包）；auto 取最快者。",
     )
     isolate: bool = option(
-        True,
+        False,
         "Whether models live in a process of their own, which is begun again where it dies; else in that which speaks HTTP.",
         "模型是否在独立的进程中运行（该进程意外终止时会重新启动）；否则与 HTTP 服务同在一个进程。",
     )
