@@ -168,6 +168,18 @@ def test_killed_while_it_streams_the_last_event_is_an_error(served, monkeypatch)
     assert told(httpx.post(url + CHAT, json=asked, timeout=60)) == whole
 
 
+def test_what_is_let_go_leaves_the_process_and_answers_again(adapter_paths):
+    given = entries.of(map(str, adapter_paths), "auto")
+    most = max(entries.held(given[:2]), entries.held(given[1:]), entries.held(given[::2]))  # two of the three
+    with isolated(adapter_paths, memory=most) as (url, models):
+        first = ask(url, "good movie", given[0].name).json()["predictions"]
+        for entry in given[1:]:
+            assert ask(url, "good movie", entry.name).status_code == 200
+        httpx.get(f"{url}/metrics")  # has it look
+        assert set(models.home._line.depths) == {entry.name for entry in given[1:]}
+        assert ask(url, "good movie", given[0].name).json()["predictions"] == first
+
+
 CRASHING = "import os; os.kill(os.getpid(), 11)  # {}"
 
 
