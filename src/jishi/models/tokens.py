@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy
+from tokenizers import Tokenizer
 
 from jishi.core.contracts import Batch, Features
+from jishi.models import truncation
 from jishi.models.plain_tokenizer import PlainTokenizer
 
 if TYPE_CHECKING:
@@ -65,6 +67,12 @@ def _encoding(processor: Any, text: str, pair: str | None, length: int) -> Any:
         cut = bool(encoded.encodings and encoded.encodings[0].overflowing)
         sequences = encoded.sequence_ids() if encoded.encodings else ()
         return Encoding(encoded["input_ids"], encoded.get("token_type_ids", []), cut, sequences)
+    long = len(text) + len(pair or "") > truncation.LONG * length
+    if long and (pair or isinstance(processor.backend_tokenizer, Tokenizer)):  # others cut one text themselves
+        found, cut = truncation.encode(
+            _set(processor, None), [text, pair] if pair else [text], length, processor.truncation_side
+        )
+        return Encoding(found.ids, found.type_ids, cut, found.sequence_ids)
     backend = _set(processor, length)
     return backend.encode(text, pair) if pair else backend.encode(text)
 
