@@ -29,8 +29,9 @@ class Streams:
             raise ServingError(
                 "serving.too-many-streams", given=self.open, allowed=self.limits.max_streams, retry_after=1
             )
-        self.open += 1
-        return Writing(self, write())
+        writing = Writing(self, write())
+        self.open += 1  # where none could be begun, none takes a place
+        return writing
 
 
 class Writing:
